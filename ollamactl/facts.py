@@ -1,0 +1,80 @@
+"""What rendering must know of the host, as values: read once at the edge, compared and printed by pure code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Vendor(StrEnum):
+    """Who made a card; decides which variables and device nodes pin it."""
+
+    NVIDIA = "nvidia"
+    AMD = "amd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One card. `index` counts per vendor in PCI order, as nvidia-smi shows it."""
+
+    vendor: Vendor
+    index: int
+    pci: str
+    """`0000:01:00.0`, lower case."""
+    uuid: str = ""
+    """`GPU-5c1a...`; empty where the driver does not tell."""
+    name: str = ""
+    memory: int | None = None
+    """Bytes of VRAM, None where unknown."""
+    minor: int | None = None
+    """NVIDIA: the minor of /dev/nvidiaN (`Device Minor`), which is not the index."""
+    nodes: tuple[str, ...] = ()
+    """AMD: the card's own /dev/dri/ nodes as `MAJOR:MINOR`, for DeviceAllow=/dev/char/MAJOR:MINOR."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One model of the store: its name as the spec writes it, its place, and its bytes."""
+
+    model: str
+    """As Ollama lists it: `llama3:latest`, `acme/coder:7b`, `registry.example:5000/a/b:c`."""
+    path: str
+    """Below `manifests/`: `registry.ollama.ai/library/llama3/latest`."""
+    data: bytes = field(repr=False)
+    digest: str
+    """SHA-256 of the bytes in hex: what /api/tags calls the digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where things lie, as absolute paths on the running host (a `--root` is put before them at the edge only)."""
+
+    unit_dir: str = "/etc/systemd/system"
+    state_dir: str = "/var/lib/ollamactl"
+    instance_state: str = "/var/lib/ollamactl-instances"
+    user: bool = False
+    """The user's own manager instead of the system's."""
+
+    @property
+    def views(self) -> str:
+        """Holds one folder an instance: the copies of its manifests."""
+        return f"{self.state_dir}/views"
+
+    @property
+    def secrets(self) -> str:
+        """Holds one 0600 EnvironmentFile an instance that has secrets."""
+        return f"{self.state_dir}/secrets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The host as far as units depend on it."""
+
+    systemd: int = 252
+    """The manager's version, or what --systemd-version said."""
+    layout: Layout = Layout()
+    gpus: tuple[Gpu, ...] | None = ()
+    """None: not known (offline): pins are rendered without the per-card device fence."""
+    addresses: tuple[str, ...] = ()
+    """The host's own IP addresses, without loopback and link-local ones."""
+    manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    """The store's models by full name (`llama3:latest`)."""

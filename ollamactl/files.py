@@ -1,0 +1,34 @@
+"""The files that ollamactl installs, as values, and the marker that says a file is ollamactl's."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MARKER = "# Managed by ollamactl."
+"""First line of every text file of ours; a file without it is never overwritten or removed."""
+
+
+class FileKind(StrEnum):
+    """What a file is, which decides how it is compared, printed and removed."""
+
+    TEMPLATE = "template"
+    DROP_IN = "drop-in"
+    TARGET = "target"
+    SECRETS = "secrets"
+    VIEW = "view"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file as it should be on the host."""
+
+    path: str
+    data: bytes = field(repr=False)
+    kind: FileKind
+    instance: str = ""
+    """The instance that it belongs to; empty for what the fleet shares."""
+    mode: int = 0o644
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether systemd reads it, so that a change needs a daemon-reload."""
+        return self.kind in (FileKind.TEMPLATE, FileKind.DROP_IN, FileKind.TARGET)

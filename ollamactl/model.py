@@ -1,0 +1,187 @@
+"""The fleet as values: what a valid spec says, every default filled in.
+
+Durations are float seconds (`math.inf` is forever), sizes are int bytes. Nothing here reads the host.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Store(StrEnum):
+    """What an instance sees of the shared model store."""
+
+    ISOLATED = "isolated"
+    SHARED = "shared"
+    WRITABLE = "writable"
+
+
+class Egress(StrEnum):
+    """Whether an instance may reach other machines."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class Network(StrEnum):
+    """Whose network an instance lives in."""
+
+    HOST = "host"
+
+
+class Hardening(StrEnum):
+    """How far systemd's sandbox goes."""
+
+    STRICT = "strict"
+    COMPAT = "compat"
+    OFF = "off"
+
+
+class Backend(StrEnum):
+    """Which compute library the runner uses."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    ROCM = "rocm"
+    VULKAN = "vulkan"
+    CPU = "cpu"
+
+
+class Toggle(StrEnum):
+    """A switch that can be left to Ollama."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class State(StrEnum):
+    """Whether apply leaves the server running."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class RestartPolicy(StrEnum):
+    """When systemd starts a server again that ended."""
+
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """The restart policy: waits grow from delay to max_delay; after `tries` starts within `within` the unit fails."""
+
+    policy: RestartPolicy = RestartPolicy.ON_FAILURE
+    delay: float = 3.0
+    max_delay: float = 60.0
+    tries: int = 5
+    within: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Resource limits of a unit (systemd.resource-control(5), systemd.exec(5)); None leaves systemd's default."""
+
+    memory_high: int | None = None
+    memory_max: int | None = None
+    cpu_quota: int | None = None
+    """Per cent of one CPU: 200 is two CPUs."""
+    cpus: str | None = None
+    """AllowedCPUs= list, such as `0-3,8`."""
+    nice: int | None = None
+    io_weight: int | None = None
+    tasks_max: int | None = None
+    nofile: int | None = None
+    oom_score_adjust: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One Ollama server: one unit, one port, its models, its cards."""
+
+    name: str
+    port: int
+    models: tuple[str, ...]
+    models_from_name: bool = False
+    """The models were not written but filled in from the name: `plan` says so."""
+    host: str = "127.0.0.1"
+    """A literal IPv4 or IPv6 address, without brackets."""
+    store: Store = Store.ISOLATED
+    egress: Egress = Egress.CLOSED
+    network: Network = Network.HOST
+    hardening: Hardening = Hardening.STRICT
+    gpus: tuple[str, ...] | None = None
+    """Cards as written (UUID, index or PCI address); () is none, None is every card."""
+    backend: Backend = Backend.AUTO
+    allow: tuple[str, ...] = ()
+    """Networks in canonical CIDR form that may reach the port, or ("any",)."""
+    origins: tuple[str, ...] = ()
+    binary: str = "/usr/local/bin/ollama"
+    keep_alive: float = 300.0
+    context_length: int | None = 8192
+    """Tokens; None is `auto`: Ollama decides by the VRAM it sees."""
+    parallel: int = 1
+    max_loaded_models: int | None = None
+    """None is the number of declared models."""
+    max_queue: int | None = None
+    load_timeout: float | None = None
+    flash_attention: Toggle = Toggle.AUTO
+    kv_cache_type: str | None = None
+    spread: bool = False
+    vram_reserve: int | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    environment_files: tuple[str, ...] = ()
+    description: str | None = None
+    enabled: bool = True
+    state: State = State.RUNNING
+    after: tuple[str, ...] = ()
+    """Unit names; an instance's name in the spec has become its unit's name here."""
+    requires: tuple[str, ...] = ()
+    restart: Restart = Restart()
+    limits: Limits = Limits()
+
+    @property
+    def unit(self) -> str:
+        """The unit's name."""
+        return unit_name(self.name)
+
+    @property
+    def listen(self) -> str:
+        """`IP:PORT` as OLLAMA_HOST wants it; IPv6 in brackets (envconfig/config.go in Ollama)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def wanted_at_boot(self) -> bool:
+        """Whether the fleet's target pulls it in; a stopped one must not be, or starting the target starts it."""
+        return self.enabled and self.state is State.RUNNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Everything that one spec describes."""
+
+    binary: str = "/usr/local/bin/ollama"
+    models_dir: str = "/var/lib/ollama/models"
+    """The shared store: blobs/ and manifests/."""
+    instances: tuple[Instance, ...] = ()
+    source: str = ""
+    """The spec file's absolute path, or empty when it was read from standard input."""
+
+
+TARGET = "ollama-fleet.target"
+TEMPLATE = "ollama@.service"
+
+
+def unit_name(instance: str) -> str:
+    """The unit of an instance: `ollama@NAME.service`."""
+    return f"ollama@{instance}.service"
+
+
+def instance_name(unit: str) -> str | None:
+    """The instance that a unit's name belongs to, or None where it is not of ours."""
+    if unit.startswith("ollama@") and unit.endswith(".service") and unit != TEMPLATE:
+        return unit.removeprefix("ollama@").removesuffix(".service")
+    return None
