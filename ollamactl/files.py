@@ -32,3 +32,14 @@ class File:
     def is_unit(self) -> bool:
         """Whether systemd reads it, so that a change needs a daemon-reload."""
         return self.kind in (FileKind.TEMPLATE, FileKind.DROP_IN, FileKind.TARGET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFile:
+    """One file as it is on the host, at a place that is ollamactl's to fill."""
+
+    path: str
+    data: bytes = field(repr=False)
+    ours: bool
+    """It carries the marker, or lies in a folder that is ollamactl's alone."""
+    mode: int = 0o644
