@@ -1,0 +1,249 @@
+"""Carries out a plan, step by step as it stands, and proves the outcome. It decides nothing."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from ollamactl.errors import HostError, OllamactlError, Problem
+from ollamactl.host import FileStore, Job, JobDone, ServiceManager
+from ollamactl.observed import Active, UnitState
+from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.proof import Answers, Expected, Proof
+from ollamactl.verify import Interviewer, Patience, Subject, prove
+
+_METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.STOP: "StopUnit"}
+_WATCH_SECONDS = 0.5
+_FIRST_LOOK_SECONDS = 0.1
+
+Tell = Callable[[str, str], None]
+"""Progress: an instance's name (or a path) and what happens to it."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was done, and what did not work."""
+
+    done: list[Step] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    proofs: tuple[Proof, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the host is different now."""
+        return any(step.changes for step in self.done)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was done and proved."""
+        return not self.problems and all(proof.ok for proof in self.proofs)
+
+
+def execute(
+    plan: Plan,
+    *,
+    files: FileStore,
+    manager: ServiceManager,
+    units: Mapping[str, UnitState],
+    expected: Mapping[str, Expected],
+    timeout: float,
+    tell: Tell,
+) -> Outcome:
+    """Does every step in order; a step that fails ends what would build on it, and is told with the rest.
+
+    `units` is the state as observed, `timeout` in seconds is for all starts and answers together.
+    """
+    outcome = Outcome()
+    try:
+        _lay_out(plan, files, manager, outcome, timeout, tell)
+    except OllamactlError as error:
+        if not isinstance(error, HostError):
+            raise
+        outcome.problems += error.problems
+        return outcome
+    interviewer = Interviewer()
+    try:
+        _Starter(plan, manager, units, expected, interviewer, timeout, tell).run(outcome)
+    finally:
+        interviewer.close()
+    return outcome
+
+
+def lay_out_offline(plan: Plan, *, files: FileStore) -> Outcome:
+    """The steps that need no manager: files and enablement links below a --root."""
+    outcome = Outcome()
+    for step in plan.of(StepKind.WRITE, StepKind.DISABLE, StepKind.ENABLE, StepKind.REMOVE):
+        if step.kind is StepKind.WRITE and step.file:
+            files.write_all([step.file])
+        elif step.kind is StepKind.REMOVE:
+            files.remove(step.subject)
+        elif step.kind is StepKind.ENABLE:
+            files.enable(step.subject)
+        else:
+            files.disable(step.subject)
+        outcome.done.append(step)
+    return outcome
+
+
+def _lay_out(
+    plan: Plan, files: FileStore, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell
+) -> None:
+    """Everything up to the reload: files, stops, links. Raises HostError at the first that fails."""
+    writes = plan.of(StepKind.WRITE)
+    if writes:
+        tell("", f"writing {len(writes)} files")
+        files.write_all([step.file for step in writes if step.file])
+        outcome.done += writes
+    _stop(plan, manager, outcome, timeout, tell)
+    for kind, change in ((StepKind.DISABLE, manager.disable), (StepKind.ENABLE, manager.enable)):
+        if steps := plan.of(kind):
+            change([step.subject for step in steps])
+            outcome.done += steps
+    for step in plan.of(StepKind.REMOVE):
+        files.remove(step.subject)
+        outcome.done.append(step)
+    for step in plan.of(StepKind.RELOAD):
+        tell("", "systemd reads its units again")
+        manager.reload()
+        outcome.done.append(step)
+
+
+def _stop(
+    plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell
+) -> None:
+    steps = {step.subject: step for step in plan.of(StepKind.STOP)}
+    for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
+        step = steps[done.unit]
+        if not done.ok:
+            raise HostError(f"{done.unit} did not stop: {done.result}", hint=f"systemctl status {done.unit}")
+        tell(step.instance, "stopped")
+        outcome.done.append(step)
+
+
+class _Starter:
+    """Queues the starts, has each server asked as soon as its unit is up, and judges when all have answered."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        manager: ServiceManager,
+        units: Mapping[str, UnitState],
+        expected: Mapping[str, Expected],
+        interviewer: Interviewer,
+        timeout: float,
+        tell: Tell,
+    ) -> None:
+        self.plan, self.manager, self.expected, self.tell = plan, manager, expected, tell
+        self.interviewer, self.timeout = interviewer, timeout
+        self.deadline = time.monotonic() + timeout
+        self.units = dict(units)
+        self.waiting = {step.subject: step for step in plan.of(StepKind.WAIT)}
+        self.asked: dict[str, Future[Answers]] = {}
+        self.gave_up: dict[str, threading.Event] = {}
+
+    def run(self, outcome: Outcome) -> None:
+        """Starts, waits and proves; adds to the outcome."""
+        verified = self.plan.of(StepKind.VERIFY)
+        for step in verified:
+            if step.subject not in self.waiting:
+                self._ask(step, patient=False)
+        self._start(outcome)
+        self._await()
+        if self.waiting:
+            self.units.update({state.name: state for state in self.manager.units(list(self.waiting))})
+        subjects = [
+            Subject(
+                instance=step.target,
+                unit=self.units.get(step.subject, UnitState(name=step.subject)),
+                answers=self._answers(step.subject),
+                expected=self.expected.get(step.instance, Expected()),
+                restarts_before=0 if step.subject in self.waiting else self._restarts(step.subject),
+            )
+            for step in verified
+            if step.target
+        ]
+        outcome.proofs = prove(subjects, user=self.manager.user)
+        outcome.done += [step for step in self.plan.of(StepKind.WAIT, StepKind.VERIFY)]
+
+    def _restarts(self, unit: str) -> int:
+        return self.units[unit].restarts if unit in self.units else 0
+
+    def _ask(self, step: Step, *, patient: bool) -> None:
+        if step.target is None:
+            return
+        expected = self.expected.get(step.instance, Expected())
+        event = self.gave_up.setdefault(step.subject, threading.Event())
+        self.asked[step.subject] = self.interviewer.ask(
+            step.target,
+            load=list(expected.models) if expected.load else (),
+            patience=Patience(self.deadline, event) if patient else None,
+        )
+
+    def _start(self, outcome: Outcome) -> None:
+        steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
+        jobs = [Job(_METHODS[step.kind], unit) for unit, step in steps.items()]
+        for done in self.manager.run(jobs, timeout=self.timeout):
+            outcome.done.append(steps[done.unit])
+            if done.ok:
+                if step := self.waiting.get(done.unit):
+                    self.tell(step.instance, "started, waiting for its answer")
+                    self._ask(step, patient=True)
+            else:
+                self.tell(steps[done.unit].instance, f"did not start: {done.result}")
+                outcome.problems.append(_job_problem(done, steps[done.unit]))
+
+    def _await(self) -> None:
+        """Waits for the answers; a unit that fails or restarts meanwhile is given up at once."""
+        paths = {self.manager.object_path(unit): unit for unit in self.waiting}
+        answered: deque[str] = deque()
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+        def on_answer(unit: str) -> None:
+            answered.append(unit)
+            os.eventfd_write(wake, 1)
+
+        pending = set(self.asked)
+        for unit, future in self.asked.items():
+            future.add_done_callback(lambda _, unit=unit: on_answer(unit))
+        looked = False
+        while pending:
+            seconds = _WATCH_SECONDS if looked else _FIRST_LOOK_SECONDS
+            changed = {paths[path] for path in self.manager.changed(seconds, wake) if path in paths}
+            while answered:
+                unit = answered.popleft()
+                pending.discard(unit)
+                self._tell_answer(unit)
+            if not looked:
+                # Signals of the time before this loop were not read: look once at those that are still silent.
+                looked, changed = True, changed | (pending & self.waiting.keys())
+            self._look(changed & pending)
+        os.close(wake)
+
+    def _look(self, units: Collection[str]) -> None:
+        for state in self.manager.units(sorted(units)) if units else ():
+            if state.restarts or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
+                self.gave_up[state.name].set()
+
+    def _tell_answer(self, unit: str) -> None:
+        step = self.waiting.get(unit)
+        if step and step.target:
+            failure = self._answers(unit).failure
+            self.tell(step.instance, f"no answer: {failure}" if failure else f"answers on {step.target.listen}")
+
+    def _answers(self, unit: str) -> Answers:
+        future = self.asked.get(unit)
+        return future.result() if future else Answers(failure="it was not started")
+
+
+def _job_problem(done: JobDone, step: Step) -> Problem:
+    words = {
+        "failed": "the unit failed to start",
+        "timeout": "the start did not end in time",
+        "canceled": "the start was canceled by another job",
+        "dependency": "a unit that it needs failed",
+    }.get(done.result, done.result)
+    return Problem(message=words, path=done.unit, instance=step.instance, hint=f"journalctl -u {done.unit} -n 50")
+

@@ -1,0 +1,168 @@
+"""Reads the host once: units, files, links, processes, sockets, store. The values go to pure code."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from ollamactl import addresses, gpus, listeners, processes, store
+from ollamactl.facts import Facts, Layout
+from ollamactl.model import TARGET, Fleet, Instance, State, instance_name
+from ollamactl.modelname import ModelName
+from ollamactl.observed import Observed, PortHolder, Running, UnitState
+from ollamactl.systemd import Manager
+from ollamactl.unitdir import UnitDir
+
+PATTERN = "ollama@*.service"
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """The ways to the host of one command: where files lie, which manager to speak to."""
+
+    root: Path = Path("/")
+    user: bool = False
+    systemd: int | None = None
+    """--systemd-version: the manager's version where none is asked."""
+    layout: Layout = field(default_factory=Layout)
+
+    @property
+    def offline(self) -> bool:
+        """Preparing an image below --root: files and links only."""
+        return self.root != Path("/")
+
+    @cached_property
+    def manager(self) -> Manager:
+        """The manager's connection, opened at the first use; raises HostError."""
+        return Manager(user=self.user)
+
+    @cached_property
+    def files(self) -> UnitDir:
+        """The files of ours on this host."""
+        return UnitDir(self.root)
+
+
+def host(*, root: str = "/", user: bool = False, systemd: int | None = None) -> Host:
+    """The host that the command line names; `user` takes the caller's own XDG folders (file-hierarchy(7))."""
+    layout = Layout()
+    if user:
+        home = Path(os.environ.get("HOME") or "/root")
+        config = os.environ.get("XDG_CONFIG_HOME") or str(home / ".config")
+        state = os.environ.get("XDG_STATE_HOME") or str(home / ".local/state")
+        layout = Layout(
+            unit_dir=f"{config}/systemd/user",
+            state_dir=f"{state}/ollamactl",
+            instance_state=f"{state}/ollamactl-instances",
+            user=True,
+        )
+    return Host(root=Path(root), user=user, systemd=systemd, layout=layout)
+
+
+def read_facts(host: Host, fleet: Fleet) -> Facts:
+    """What rendering must know; cards and addresses are looked at only where the spec depends on them."""
+    models_dir = host.root / fleet.models_dir.lstrip("/")
+    wanted = [ModelName.parse(model) for instance in fleet.instances for model in instance.models]
+    return Facts(
+        systemd=host.systemd or (252 if host.offline else host.manager.version()),
+        layout=host.layout,
+        gpus=_cards(host, fleet.instances),
+        addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
+        manifests=store.read(models_dir, wanted=wanted),
+    )
+
+
+def _cards(host: Host, instances: Iterable[Instance]) -> "tuple[gpus.Gpu, ...] | None":
+    if host.offline:
+        return None
+    return gpus.detect(host.root) if any(i.gpus for i in instances) else gpus.detect_without_tools(host.root)
+
+
+def observe(host: Host, fleet: Fleet, facts: Facts) -> Observed:
+    """One reading of the host for a plan."""
+    observed = Observed(
+        facts=facts,
+        files=host.files.managed(host.layout),
+        wanted=frozenset(host.files.wanted(host.layout)),
+        target_enabled=host.files.target_enabled(host.layout),
+    )
+    if host.offline:
+        return observed
+    units = {state.name: state for state in host.manager.units([PATTERN, TARGET])}
+    by_name = {instance.name: instance for instance in fleet.instances}
+    return replace(
+        observed,
+        units=units,
+        running=running(units, by_name),
+        holders=holders(fleet, units),
+        foreign_drop_ins=foreign_drop_ins(host, units),
+    )
+
+
+def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:
+    """How each main process was started, by instance name."""
+    result = {}
+    for unit, state in units.items():
+        name = instance_name(unit)
+        if not name or not state.main_pid:
+            continue
+        instance = instances.get(name)
+        result[name] = Running(
+            config=processes.environ(state.main_pid, "OLLAMACTL_CONFIG"),
+            secrets=processes.environ(state.main_pid, "OLLAMACTL_SECRETS"),
+            same_binary=processes.same_binary(state.main_pid, instance.binary) if instance else None,
+            stale_files=_newer(instance.environment_files, state.main_pid) if instance else (),
+        )
+    return result
+
+
+def _newer(paths: Iterable[str], pid: int) -> tuple[str, ...]:
+    started = None
+    result = []
+    for path in paths:
+        started = started or processes.started_at(pid)
+        try:
+            if started and Path(path.removeprefix("-")).stat().st_mtime > started:
+                result.append(path)
+        except OSError:
+            continue
+    return tuple(result)
+
+
+def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHolder]:
+    """Who listens where an instance wants to, by instance name, unless it is the instance itself."""
+    sockets = listeners.read()
+    result = {}
+    for instance in fleet.instances:
+        if instance.state is State.STOPPED:
+            continue
+        serving = listeners.serving(sockets, instance.host, instance.port)
+        inodes = {listener.inode for listener in serving}
+        state = units.get(instance.unit)
+        if not inodes or (state and state.main_pid and processes.holds_socket(state.main_pid, inodes) is not None):
+            continue
+        owner = next(filter(None, (processes.owner(inode) for inode in sorted(inodes))), None)
+        if owner and owner.unit == instance.unit:
+            continue
+        result[instance.name] = PortHolder(
+            address=serving[0].address,
+            port=instance.port,
+            pid=owner.pid if owner else None,
+            command=owner.command if owner else "",
+            unit=(owner.unit or "") if owner else "",
+        )
+    return result
+
+
+def foreign_drop_ins(host: Host, units: Mapping[str, UnitState]) -> Mapping[str, tuple[str, ...]]:
+    """Drop-ins that systemd reads for a unit and that are not ours, by unit."""
+    result = {}
+    for unit, state in units.items():
+        if not instance_name(unit):
+            continue
+        ours = f"{host.layout.unit_dir}/{unit}.d/10-ollamactl.conf"
+        others = tuple(path for path in host.manager.drop_ins(state.path) if path != ours)
+        if others:
+            result[unit] = others
+    return result

@@ -1,0 +1,91 @@
+"""The host as it was found, as values: one reading that planning and printing share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ollamactl.facts import Facts
+from ollamactl.files import ObservedFile
+
+
+class Active(StrEnum):
+    """A unit's ActiveState (org.freedesktop.systemd1(5))."""
+
+    ACTIVE = "active"
+    RELOADING = "reloading"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitState:
+    """A unit as the manager tells it; what is not loaded is simply inactive."""
+
+    name: str
+    load_state: str = "not-found"
+    active: Active = Active.INACTIVE
+    sub_state: str = "dead"
+    path: str = ""
+    """Its D-Bus object path."""
+    main_pid: int = 0
+    restarts: int = 0
+    """NRestarts: automatic restarts since the last start by hand."""
+    need_reload: bool = False
+    """A file changed on disk after the manager read it."""
+
+    @property
+    def crash_looping(self) -> bool:
+        """Between two automatic restarts."""
+        return self.sub_state in ("auto-restart", "auto-restart-queued")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What the process behind a unit says of how it was started; None where we may not look."""
+
+    config: str | None = None
+    """OLLAMACTL_CONFIG: the digest of the configuration that it was started with."""
+    secrets: str | None = None
+    """OLLAMACTL_SECRETS, likewise."""
+    same_binary: bool | None = None
+    """False when the file at the binary's path was replaced since the start."""
+    stale_files: tuple[str, ...] = ()
+    """Environment files of the operator that are newer than the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortHolder:
+    """Who listens on an address that an instance wants."""
+
+    address: str
+    port: int
+    pid: int | None = None
+    command: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One reading of the host."""
+
+    facts: Facts = Facts()
+    files: Mapping[str, ObservedFile] = field(default_factory=dict)
+    """What lies at the paths that are ollamactl's to fill, by path."""
+    units: Mapping[str, UnitState] = field(default_factory=dict)
+    """Every loaded unit of the template, and the target, by name."""
+    running: Mapping[str, Running] = field(default_factory=dict)
+    """By instance name, for units that have a main process."""
+    wanted: frozenset[str] = frozenset()
+    """Units that the fleet's target pulls in (its .wants folder)."""
+    target_enabled: bool = False
+    foreign_drop_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By unit: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
+    holders: Mapping[str, PortHolder] = field(default_factory=dict)
+    """By instance name: who holds its address, where that is not the instance itself."""
+
+    def unit(self, name: str) -> UnitState:
+        """The unit's state; one that is not loaded is inactive."""
+        return self.units.get(name) or UnitState(name=name)

@@ -1,0 +1,245 @@
+"""The service manager, over one D-Bus connection; the only importer of pystemd.
+
+Raw calls on one connection are used throughout: pystemd's `Unit.load()` introspects every object, which costs 5 ms a
+unit. The interface is org.freedesktop.systemd1(5).
+"""
+
+import os
+import select
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ollamactl.errors import HostError, NotPermitted
+from ollamactl.host import Job, JobDone
+from ollamactl.observed import Active, UnitState
+
+_NAME = b"org.freedesktop.systemd1"
+_ROOT = b"/org/freedesktop/systemd1"
+_MANAGER = b"org.freedesktop.systemd1.Manager"
+_UNIT = b"org.freedesktop.systemd1.Unit"
+_SERVICE = b"org.freedesktop.systemd1.Service"
+_PROPERTIES = b"org.freedesktop.DBus.Properties"
+
+IN_FLIGHT = 32
+"""Start jobs queued at once: more make every start slower, and run all their time-outs at the same time."""
+
+_SELECT_SECONDS = 1.0
+"""One wait at most: a message may lie in the library's own queue, where select() does not see it."""
+
+
+class Manager:
+    """The system's service manager, or the user's own."""
+
+    def __init__(self, *, user: bool = False) -> None:
+        """Connects; raises HostError where no manager answers."""
+        from pystemd import dbusexc, dbuslib
+
+        self.user = user
+        self._error: type[Exception] = dbusexc.DBusBaseError
+        self._append = dbuslib.apply_signature
+        self._encode = dbuslib.path_encode
+        self._bus = self._open(dbuslib)
+        self._subscribed = False
+
+    def _open(self, dbuslib: Any) -> Any:
+        """The manager's private socket where we may use it, as systemctl does: it needs no bus daemon."""
+        runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}") if self.user else "/run"
+        private = f"{runtime}/systemd/private"
+        self._private = os.access(private, os.W_OK)
+        if self._private:
+            bus = dbuslib.DBusAddress(f"unix:path={private}".encode(), peer_to_peer=True)
+        else:
+            bus = dbuslib.DBus(user_mode=self.user)
+        try:
+            bus.open()
+        except self._error as error:
+            whose = "the user's own service manager" if self.user else "systemd"
+            hint = (
+                "log in with a session of your own (not through su or sudo), or: loginctl enable-linger"
+                if self.user
+                else "is this host booted with systemd? to prepare an image offline, use --root DIR"
+            )
+            raise HostError(f"cannot reach {whose} over D-Bus: {error}", hint=hint) from error
+        return bus
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._bus.close()
+
+    def _call(self, method: str, signature: str = "", *arguments: Any, path: bytes = _ROOT, on: bytes = _MANAGER) -> Any:
+        try:
+            args = self._append(signature.encode(), list(arguments)) if signature else []
+            return self._bus.call_method(_NAME, path, on, method.encode(), args).body
+        except self._error as error:
+            raise self._translated(method, arguments, error) from error
+
+    def _translated(self, method: str, arguments: tuple[Any, ...], error: Exception) -> HostError | NotPermitted:
+        text = str(error)
+        what = " ".join([method, *(str(argument) for argument in arguments if isinstance(argument, str))])
+        number = getattr(error, "errno", 0)
+        if abs(number) in (1, 13) or "AccessDenied" in text or "InteractiveAuthorization" in text:
+            return NotPermitted(f"systemd refuses {what} to this user", hint="run the same command with sudo")
+        return HostError(f"systemd: {what}: {text}", hint="look with: journalctl -b -u init.scope -n 20")
+
+    def _property(self, name: str, signature: str, path: str | bytes = _ROOT, on: bytes = _MANAGER) -> Any:
+        at = path.encode() if isinstance(path, str) else path
+        try:
+            return self._bus.get_property(_NAME, at, on, name.encode(), signature.encode())
+        except self._error as error:
+            raise self._translated(f"Get {name}", (), error) from error
+
+    def version(self) -> int:
+        """The running manager's major version, such as 252."""
+        text = _text(self._property("Version", "s"))
+        digits = "".join(c for c in text.removeprefix("v").split(".")[0].split("-")[0].split("~")[0] if c.isdigit())
+        return int(digits or 0)
+
+    def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...]:
+        """Loaded units whose names match (ListUnitsByPatterns), with what apply must know of each."""
+        rows = self._call("ListUnitsByPatterns", "asas", [], list(patterns)) or []
+        states = []
+        for row in rows:
+            name, _, load, active, sub, _, path, *_ = (_text(cell) for cell in row)
+            service = name.endswith(".service")
+            states.append(
+                UnitState(
+                    name=name,
+                    load_state=load,
+                    active=Active(active),
+                    sub_state=sub,
+                    path=path,
+                    main_pid=self._property("MainPID", "u", path, _SERVICE) if service else 0,
+                    restarts=self._property("NRestarts", "u", path, _SERVICE) if service else 0,
+                    need_reload=self._property("NeedDaemonReload", "b", path, _UNIT),
+                )
+            )
+        return tuple(states)
+
+    def details(self, path: str, names: dict[str, tuple[str, str]]) -> dict[str, Any]:
+        """Further properties of one unit: `{name: (interface's last word, signature)}`, bytes decoded."""
+        return {
+            name: _text(self._property(name, signature, path, f"{_NAME.decode()}.{interface}".encode()))
+            for name, (interface, signature) in names.items()
+        }
+
+    def enable(self, units: Sequence[str]) -> None:
+        """Makes the links that [Install] asks for (EnableUnitFiles, not runtime, no force)."""
+        self._call("EnableUnitFiles", "asbb", list(units), False, False)
+
+    def disable(self, units: Sequence[str]) -> None:
+        """Removes those links (DisableUnitFiles)."""
+        self._call("DisableUnitFiles", "asb", list(units), False)
+
+    def reload(self) -> None:
+        """Reads every unit file again (Reload)."""
+        self._call("Reload")
+
+    def reset_failed(self, unit: str) -> None:
+        """Forgets failures, so that the start limit does not count starts that were asked for (ResetFailedUnit)."""
+        try:
+            self._call("ResetFailedUnit", "s", unit)
+        except HostError as error:
+            # A unit that was never loaded has nothing to forget.
+            if "not loaded" not in str(error) and "NoSuchUnit" not in str(error):
+                raise
+
+    def run(self, jobs: Iterable[Job], *, timeout: float) -> Iterator[JobDone]:
+        """Queues the jobs, a bounded number in flight, and tells each one's end as its JobRemoved signal comes.
+
+        `timeout` in seconds is for the whole; jobs unfinished then are reported as `timeout` and left to systemd.
+        """
+        self.subscribe()
+        todo, pending = iter(jobs), {}
+        deadline = time.monotonic() + timeout
+        exhausted = False
+        while True:
+            while not exhausted and len(pending) < IN_FLIGHT:
+                job = next(todo, None)
+                if job is None:
+                    exhausted = True
+                    break
+                try:
+                    if job.method != "StopUnit":
+                        self.reset_failed(job.unit)
+                    path = self._call(job.method, "ss", job.unit, "replace")
+                except NotPermitted:
+                    raise
+                except HostError as error:
+                    yield JobDone(job.unit, str(error))
+                    continue
+                pending[_text(path)] = job.unit
+            if not pending:
+                return
+            for message in self._messages(deadline - time.monotonic()):
+                if message.is_signal(_MANAGER, b"JobRemoved"):
+                    message.process_reply(False)
+                    _, path, _, result = _text(message.body)
+                    if unit := pending.pop(path, None):
+                        yield JobDone(unit, result)
+            if time.monotonic() >= deadline:
+                for unit in pending.values():
+                    yield JobDone(unit, "timeout")
+                return
+
+    def subscribe(self) -> None:
+        """Asks for signals (Subscribe), once; on a bus, also the bus itself (AddMatch)."""
+        if self._subscribed:
+            return
+        if not self._private:
+            rule = "type='signal',sender='org.freedesktop.systemd1'"
+            self._bus.call_method(
+                b"org.freedesktop.DBus",
+                b"/org/freedesktop/DBus",
+                b"org.freedesktop.DBus",
+                b"AddMatch",
+                self._append(b"s", [rule]),
+            )
+        self._call("Subscribe")
+        self._subscribed = True
+
+    def changed(self, seconds: float, wake: int) -> Iterator[str]:
+        """Object paths whose properties changed (PropertiesChanged), after waiting at most so long.
+
+        Ends the wait, too, when the file descriptor `wake` becomes readable.
+        """
+        self.subscribe()
+        for message in self._messages(seconds, wake):
+            if message.is_signal(_PROPERTIES, b"PropertiesChanged"):
+                message.process_reply(True)
+                yield _text(message.headers["Path"])
+
+    def object_path(self, unit: str) -> str:
+        """The unit's D-Bus object path (sd_bus_path_encode(3))."""
+        return str(_text(self._encode(_ROOT + b"/unit", unit.encode())))
+
+    def _messages(self, seconds: float, wake: int | None = None) -> Iterator[Any]:
+        """Messages that are there, waiting for the first at most so long.
+
+        Waits in select(), which lets other threads run; sd_bus_wait() through pystemd would hold the interpreter.
+        """
+        message = self._bus.process()
+        if message.is_empty():
+            sources = [self._bus.get_fd()] + ([wake] if wake is not None else [])
+            ready, _, _ = select.select(sources, [], [], max(0.0, min(seconds, _SELECT_SECONDS)))
+            if wake in ready:
+                os.read(wake or 0, 8)
+            message = self._bus.process()
+        # One empty answer may only mean that the library did some work of its own.
+        empty = 0
+        while empty < 2:
+            if message.is_empty():
+                empty += 1
+            else:
+                empty = 0
+                yield message
+            message = self._bus.process()
+
+
+def _text(value: Any) -> Any:
+    """Strings come from pystemd as bytes; everything else as it is."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, list | tuple):
+        return [_text(item) for item in value]
+    return value
