@@ -1,0 +1,60 @@
+"""What a unit wrote to the journal, through journalctl(1)."""
+
+from collections.abc import Sequence
+
+_TIMEOUT = 5.0
+
+
+def tail(unit: str, *, lines: int = 10, invocation: str | None = None, user: bool = False) -> tuple[str, ...]:
+    """The last lines of a unit, or of one run of it; () where the journal can't be read.
+
+    `invocation` is the unit's InvocationID: the lines of that run, and what the manager said of it
+    (systemd.journal-fields(7)).
+    """
+    import subprocess
+
+    command = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={lines}"]
+    if invocation:
+        told = "USER_INVOCATION_ID" if user else "INVOCATION_ID"
+        command += [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"{told}={invocation}"]
+    else:
+        command.append(_unit_option(unit, user))
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(_printable(line) for line in done.stdout.decode(errors="replace").splitlines() if line.strip())
+
+
+def follow_command(
+    units: Sequence[str],
+    *,
+    follow: bool = False,
+    lines: int | None = None,
+    since: str | None = None,
+    user: bool = False,
+) -> list[str]:
+    """The journalctl command that shows the units' logs, for `logs` to become; several are told apart by their unit.
+
+    `since` is a time as journalctl reads it (systemd.time(7)).
+    """
+    command = ["journalctl"]
+    if len(units) > 1:
+        command.append("--output=with-unit")  # else every line would just say "ollama"
+    if follow:
+        command.append("--follow")
+    if lines is not None:
+        command.append(f"--lines={lines}")
+    if since:
+        command.append(f"--since={since}")
+    return [*command, *(_unit_option(unit, user) for unit in units)]
+
+
+def _unit_option(unit: str, user: bool) -> str:
+    # Without --user: journals that are not kept per user hold the lines of user units too.
+    return f"--user-unit={unit}" if user else f"--unit={unit}"
+
+
+def _printable(line: str) -> str:
+    """The line without what would change a terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in line)

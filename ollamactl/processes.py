@@ -1,0 +1,139 @@
+"""What a process is and holds, from /proc (proc(5)).
+
+The first four functions are asked for every server of a fleet in a run that changes nothing: plain system calls, no
+pathlib. Who may not look (another user's process) gets None, as for a process that is gone.
+"""
+
+# ruff: noqa: PTH115, PTH116, PTH208
+import os
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_COMMAND_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process as a person recognises it."""
+
+    pid: int
+    command: str
+    """Its command line on one line, shortened; `[name]` where it has none."""
+    unit: str | None
+    """The systemd service or scope that it belongs to."""
+    exe: str | None
+
+
+def holds_socket(pid: int, inodes: Set[int], proc: Path = _PROC) -> int | None:
+    """The first of the sockets that the process has open, None if none or not readable."""
+    folder = f"{proc}/{pid}/fd/"
+    try:
+        numbers = os.listdir(folder)
+    except OSError:
+        return None
+    for number in numbers:
+        try:
+            target = os.readlink(folder + number)
+        except OSError:
+            continue
+        if target.startswith("socket:[") and int(target[8:-1]) in inodes:
+            return int(target[8:-1])
+    return None
+
+
+def environ(pid: int, name: str, proc: Path = _PROC) -> str | None:
+    """One variable of the environment that the process was started with; None if unset or not readable."""
+    data = b"\0" + _read(f"{proc}/{pid}/environ")
+    _, found, rest = data.partition(b"\0" + os.fsencode(name) + b"=")
+    return os.fsdecode(rest.partition(b"\0")[0]) if found else None
+
+
+def same_binary(pid: int, path: str, proc: Path = _PROC) -> bool | None:
+    """Whether the process runs the very file that is at the path now; None where that can't be read.
+
+    A binary that was replaced or deleted since the start has another inode, even under the same name.
+    """
+    try:
+        running = os.stat(f"{proc}/{pid}/exe")
+    except OSError:
+        return None
+    try:
+        installed = os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return (running.st_dev, running.st_ino) == (installed.st_dev, installed.st_ino)
+
+
+def unit_of(pid: int, proc: Path = _PROC) -> str | None:
+    """The systemd service or scope of the process: the innermost of its control group's path (cgroups(7)).
+
+    systemd's own hierarchy is `name=systemd` where cgroup v1 is in use, also in part, else the one without a name.
+    """
+    unified = named = None
+    for line in _read(f"{proc}/{pid}/cgroup").splitlines():
+        _, controllers, path = line.split(b":", 2)
+        if controllers == b"name=systemd":
+            named = path
+        elif not controllers:
+            unified = path
+    for part in reversed(os.fsdecode(named or unified or b"").removesuffix(" (deleted)").split("/")):
+        if part.endswith((".service", ".scope")):
+            return part.removeprefix("_")  # systemd's escape of names that clash with kernel files
+    return None
+
+
+def started_at(pid: int, proc: Path = _PROC) -> float | None:
+    """When the process was started, in seconds since the epoch, exact to a second; None if it is gone."""
+    _, _, fields = _read(f"{proc}/{pid}/stat").rpartition(b")")  # the name before it may hold anything
+    for line in _read(f"{proc}/stat").splitlines():
+        if line.startswith(b"btime ") and fields:
+            return int(line.split()[1]) + int(fields.split()[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def owner(inode: int, proc: Path = _PROC) -> Process | None:
+    """The process that holds a socket, looked for among all: slow, and without root only among one's own."""
+    try:
+        pids = sorted(int(name) for name in os.listdir(proc) if name.isdigit())
+    except OSError:
+        return None
+    for pid in pids:
+        if holds_socket(pid, {inode}, proc):
+            return describe(pid, proc)
+    return None
+
+
+def describe(pid: int, proc: Path = _PROC) -> Process:
+    """A process by its number, as far as it can be read."""
+    try:
+        exe = os.readlink(f"{proc}/{pid}/exe")
+    except OSError:
+        exe = None
+    command = _read(f"{proc}/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+    if not command:
+        command = f"[{_read(f'{proc}/{pid}/comm').decode(errors='replace').strip()}]"
+    command = "".join(letter if letter.isprintable() else " " for letter in command)
+    if len(command) > _COMMAND_LENGTH:
+        command = f"{command[: _COMMAND_LENGTH - 3]}..."
+    return Process(pid=pid, command=command, unit=unit_of(pid, proc), exe=exe)
+
+
+def _read(path: str) -> bytes:
+    """The whole file, empty where it can't be read; files of /proc have no size to ask for."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    chunks = []
+    try:
+        while chunk := os.read(fd, 65536):
+            chunks.append(chunk)
+    except OSError:
+        pass  # the process ended
+    finally:
+        os.close(fd)
+    return b"".join(chunks)
