@@ -1,0 +1,5 @@
+"""`python3 -m ollamactl`."""
+
+from ollamactl.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""The command line: options in, workflow called, result printed, exit code out. Imports what costs only when it runs."""
+
+import sys
+
+import click
+
+from ollamactl import __version__
+from ollamactl.cli import control, describe, fleet
+from ollamactl.cli.common import Group, global_options, wants_json
+from ollamactl.errors import ExitCode, OllamactlError
+
+COMMANDS = (
+    describe.init, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status, control.start,
+    control.stop, control.restart, control.logs, control.env, describe.gpus, fleet.destroy, describe.schema,
+)  # fmt: skip
+"""In the order in which a person meets them."""
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ollamactl", message="%(prog)s %(version)s")
+@global_options
+def cli() -> None:
+    """Run several native Ollama servers on one Linux machine, safely.
+
+    One YAML file describes a fleet; `sudo ollamactl apply fleet.yaml` makes the machine match it and proves that each
+    port is answered by the right server with the right models. systemd keeps them running.
+
+    \b
+    First steps:
+      ollamactl init > fleet.yaml      a commented spec from this machine's cards and models
+      ollamactl plan fleet.yaml        what would change, and why
+      sudo ollamactl apply fleet.yaml  do it, and prove it
+      ollamactl status                 how the fleet is
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 drift or unhealthy, 77 not permitted, 78 the spec is wrong.
+    """
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point of `ollamactl` and `python3 -m ollamactl`; exits with the code of the contract."""
+    argv = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(args=argv, prog_name="ollamactl", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        code = _usage(error, argv)
+    except OllamactlError as error:
+        from ollamactl import output, result
+
+        code = output.show(result.failure(_command(argv), error), as_json=wants_json(argv))
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; python must not complain at its exit either.
+        sys.stderr.close()
+        code = 141
+    sys.exit(int(code or 0))
+
+
+def _usage(error: click.ClickException, argv: list[str]) -> int:
+    if wants_json(argv):
+        from ollamactl import output, result
+        from ollamactl.errors import UsageError
+
+        hint = "ollamactl --help"
+        return output.show(result.failure(_command(argv), UsageError(error.format_message(), hint=hint)), as_json=True)
+    error.show()
+    return ExitCode.USAGE
+
+
+def _command(argv: list[str]) -> str:
+    return next((word for word in argv if word in cli.commands), "")

@@ -1,0 +1,117 @@
+"""What every command shares: the global options, the way from a result to an exit code, the target host."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ollamactl.observe import Host
+    from ollamactl.result import Result
+
+
+@dataclass(slots=True)
+class Settings:
+    """The global options, whichever side of the command's name they were written on."""
+
+    output: str = "human"
+    quiet: bool = False
+    verbose: bool = False
+    root: str = "/"
+    user: bool = False
+
+    def host(self, *, systemd: int | None = None) -> "Host":
+        """The host that --root and --user name. Raises UsageError when both are given."""
+        from ollamactl import observe
+        from ollamactl.errors import UsageError
+
+        if self.user and self.root != "/":
+            raise UsageError("--user and --root exclude each other", hint="prepare images for the system's manager")
+        return observe.host(root=self.root, user=self.user, systemd=systemd)
+
+
+class Group(click.Group):
+    """Lists commands in the order in which they were added, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of use."""
+        return list(self.commands)
+
+
+def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --output, -q, -v, --root and --user, and hands their values to the commands as Settings."""
+
+    @click.option("--output", "-o", type=click.Choice(["human", "json"]), help="For people, or one JSON document.")
+    @click.option("--quiet", "-q", is_flag=True, default=None, help="No progress and no notes; errors stay.")
+    @click.option("--verbose", "-v", is_flag=True, default=None, help="Say what was found where all is well, too.")
+    @click.option("--root", metavar="DIR", help="Prepare the image below DIR: files and links only, no manager.")
+    @click.option("--user", is_flag=True, default=None, help="Your own service manager instead of the system's.")
+    @wraps(function)
+    def wrapper(**parameters: Any) -> Any:
+        context = click.get_current_context()
+        settings = context.ensure_object(Settings)
+        for name in ("output", "quiet", "verbose", "root", "user"):
+            value = parameters.pop(name)
+            if value is not None:
+                setattr(settings, name, value)
+        return function(**parameters)
+
+    return wrapper
+
+
+def command(function: Callable[..., "Result"]) -> click.Command:
+    """A click command from a function (Settings, options) -> Result; prints the result and returns its exit code."""
+
+    @wraps(function)
+    def run(**parameters: Any) -> int:
+        from ollamactl import output
+
+        settings = click.get_current_context().ensure_object(Settings)
+        result = function(settings, **parameters)
+        return output.show(result, as_json=settings.output == "json", quiet=settings.quiet)
+
+    return click.command(global_options(run))
+
+
+def wants_json(argv: list[str]) -> bool:
+    """Whether JSON was asked for, also where the rest of the line cannot be parsed."""
+    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    return any(
+        word in ("--output=json", "-ojson") or (word in ("--output", "-o") and following == "json")
+        for word, following in pairs
+    )
+
+
+def spec_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The spec's path; without one fleet.yaml here or in /etc/ollamactl."""
+    return click.argument("spec", required=False, type=click.Path(dir_okay=False, allow_dash=True))(function)
+
+
+def only_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--only NAME, as often as wanted."""
+    help_text = "Only this instance (may be repeated); the others stay as they are."
+    return click.option("--only", metavar="NAME", multiple=True, help=help_text)(function)
+
+
+def timeout_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--timeout with units."""
+    return click.option(
+        "--timeout",
+        metavar="TIME",
+        default="5m",
+        show_default=True,
+        callback=_seconds,
+        help="How long servers may take to start and answer, all together.",
+    )(function)
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    from ollamactl.quantity import parse_duration
+
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write 90s, 5m or 1h30m") from error
+    return min(seconds, 365 * 86400.0)

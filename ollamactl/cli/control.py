@@ -1,0 +1,104 @@
+"""Commands on the installed fleet: status, start, stop, restart, logs, env."""
+
+import os
+
+import click
+
+from ollamactl.cli.common import Settings, command, timeout_option
+from ollamactl.errors import ExitCode
+from ollamactl.result import Result
+
+names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+
+@command
+@names_argument
+def status(settings: Settings, names: tuple[str, ...]) -> Result:
+    """Show how each server is; exits with 3 when one is not as it should be."""
+    from ollamactl import status as state
+    from ollamactl import workflow
+
+    host = settings.host()
+    fleet = workflow.installed(host)
+    rows = state.read(host, fleet, workflow.chosen(fleet, names))
+    healthy = all(row.healthy for row in rows)
+    return Result(
+        command="status",
+        exit_code=ExitCode.OK if healthy else ExitCode.DRIFT,
+        data={"instances": [state.data(row) for row in rows]},
+        text=state.table(rows, now=workflow.now(), verbose=settings.verbose),
+    )
+
+
+def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: float) -> Result:
+    from ollamactl import report, workflow
+    from ollamactl.output import Progress
+
+    host = settings.host()
+    workflow.require_root(host, verb)
+    with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
+        applied = workflow.control(host, verb, names, timeout=timeout, tell=tell)
+    outcome = applied.outcome
+    return Result(
+        command=verb,
+        exit_code=ExitCode.OK if outcome.ok else ExitCode.FAILED,
+        changed=outcome.changed,
+        problems=outcome.problems,
+        data={"steps": report.plan_data(applied.planned.plan), "proofs": report.proof_data(outcome.proofs)},
+        text=report.outcome_text(outcome, verbose=settings.verbose),
+    )
+
+
+@command
+@names_argument
+@timeout_option
+def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
+    """Start servers (all without NAME) and prove them."""
+    return _control(settings, "start", names, timeout)
+
+
+@command
+@names_argument
+@timeout_option
+def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
+    """Stop servers (all without NAME) until the next start, apply or boot."""
+    return _control(settings, "stop", names, timeout)
+
+
+@command
+@names_argument
+@timeout_option
+def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
+    """Restart servers (all without NAME) and prove them; requests in flight are cut."""
+    return _control(settings, "restart", names, timeout)
+
+
+@command
+@names_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
+@click.option("--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with.")
+@click.option("--since", metavar="TIME", help="From this time on, as journalctl reads it.")
+def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, since: str | None) -> Result:
+    """Show the servers' journal."""
+    from ollamactl import journal, output, workflow
+
+    host = settings.host()
+    units = [instance.unit for instance in workflow.chosen(workflow.installed(host), names)]
+    words = journal.follow_command(
+        units, follow=follow, lines=lines, since=since, user=settings.user, as_json=settings.output == "json"
+    )
+    output.flush()
+    os.execvp(words[0], words)  # noqa: S606 - journalctl takes over: its paging and signals are its own
+
+
+@command
+@click.argument("name")
+@click.option("--server", is_flag=True, help="What the server itself was given, not what a client needs.")
+def env(settings: Settings, name: str, server: bool) -> Result:
+    """Print what a shell must export so that `ollama` speaks to a server: eval "$(ollamactl env NAME)"."""
+    from ollamactl import workflow
+
+    host = settings.host()
+    (instance,) = workflow.chosen(workflow.installed(host), (name,))
+    variables = workflow.server_environment(host, instance) if server else workflow.client_environment(instance)
+    return Result(command="env", data={"environment": variables}, text=workflow.exports(variables))

@@ -1,0 +1,171 @@
+"""Commands on a spec: check, render, plan, apply, verify, destroy."""
+
+import click
+
+from ollamactl.cli.common import Settings, command, only_option, spec_argument, timeout_option
+from ollamactl.errors import ExitCode, NotPermitted
+from ollamactl.result import Result
+
+
+@command
+@spec_argument
+def check(settings: Settings, spec: str | None) -> Result:
+    """Check a spec without looking at the host."""
+    from ollamactl import workflow
+
+    found = workflow.checked(spec)
+    names = [instance.name for instance in found.fleet.instances]
+    text = f"{found.name}: {len(names)} instances, no errors."
+    return Result(command="check", problems=found.problems, data={"instances": names}, text=text)
+
+
+@command
+@spec_argument
+@click.option("--diff", is_flag=True, help="Against what is installed.")
+@click.option("--systemd-version", type=int, metavar="N", help="Render for this systemd instead of the running one.")
+@only_option
+def render(
+    settings: Settings, spec: str | None, diff: bool, systemd_version: int | None, only: tuple[str, ...]
+) -> Result:
+    """Print the files that apply would install."""
+    from ollamactl import report, workflow
+
+    found = workflow.checked(spec)
+    host = settings.host(systemd=systemd_version)
+    if diff:
+        planned = workflow.make_plan(host, found.fleet, only=only, notes=found.problems)
+        text = report.diff_text(planned.plan)
+        changed = report.plan_data(planned.plan, diff=True)
+        return Result(command="render", problems=planned.problems, data={"steps": changed}, text=text)
+    files = workflow.rendered(host, found.fleet, only=only)
+    return Result(
+        command="render", problems=found.problems, data={"files": report.files_data(files)}, text=report.files_text(files)
+    )
+
+
+@command
+@spec_argument
+@click.option("--diff", is_flag=True, help="Show each file's change.")
+@click.option("--exit-code", is_flag=True, help="Exit with 3 when there is something to do.")
+@only_option
+def plan(settings: Settings, spec: str | None, diff: bool, exit_code: bool, only: tuple[str, ...]) -> Result:
+    """Show what apply would do, step by step, and why."""
+    return _plan(settings, "plan", spec, diff=diff, exit_code=exit_code, only=only)
+
+
+def _plan(
+    settings: Settings, name: str, spec: str | None, *, diff: bool, exit_code: bool, only: tuple[str, ...]
+) -> Result:
+    from ollamactl import report, workflow
+
+    found = workflow.checked(spec)
+    planned = workflow.make_plan(settings.host(), found.fleet, only=only, notes=found.problems)
+    steps = planned.plan
+    code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
+    return Result(
+        command=name,
+        exit_code=ExitCode.FAILED if planned.errors else code,
+        changed=bool(steps.changes),
+        problems=planned.problems,
+        data={"steps": report.plan_data(steps, diff=diff)},
+        text=report.plan_text(steps, diff=diff),
+    )
+
+
+@command
+@spec_argument
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.option("--diff", is_flag=True, help="Show each file's change, too.")
+@click.option("--load", is_flag=True, help="Also prove that every model loads, and where.")
+@timeout_option
+@only_option
+def apply(
+    settings: Settings,
+    spec: str | None,
+    dry_run: bool,
+    diff: bool,
+    load: bool,
+    timeout: float,
+    only: tuple[str, ...],
+) -> Result:
+    """Make the host match the spec, and prove it."""
+    if dry_run:
+        return _plan(settings, "apply", spec, diff=diff, exit_code=False, only=only)
+    from ollamactl import workflow
+    from ollamactl.output import Progress
+
+    found = workflow.checked(spec)
+    with Progress(enabled=_progress(settings)) as tell:
+        applied = workflow.apply(
+            settings.host(), found.fleet, only=only, notes=found.problems, load=load, timeout=timeout, tell=tell
+        )
+    return _applied("apply", applied, settings, diff=diff)
+
+
+@command
+@click.argument("spec", required=False, type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--load", is_flag=True, help="Load every model that is not loaded, and say where it landed.")
+@timeout_option
+@only_option
+def verify(settings: Settings, spec: str | None, load: bool, timeout: float, only: tuple[str, ...]) -> Result:
+    """Prove that each port is answered by the right server with the right models; exits with 3 where it is not.
+
+    Without SPEC it proves the fleet that is installed.
+    """
+    from ollamactl import workflow
+    from ollamactl.output import Progress
+
+    host = settings.host()
+    fleet = workflow.checked(spec).fleet if spec else workflow.installed(host)
+    with Progress(enabled=_progress(settings)) as tell:
+        proved = workflow.verify(host, fleet, only=only, load=load, timeout=timeout, tell=tell)
+    return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
+
+
+@command
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@timeout_option
+def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float) -> Result:
+    """Stop and remove the whole fleet; models stay."""
+    from ollamactl import report, workflow
+    from ollamactl.output import Progress, ask
+
+    host = settings.host()
+    if not dry_run:
+        workflow.require_root(host, "destroy")
+    planned = workflow.plan_destroy(host)
+    if dry_run or not planned.plan.changes:
+        data = {"steps": report.plan_data(planned.plan)}
+        text = report.plan_text(planned.plan) if planned.plan.changes else "No fleet is installed here."
+        return Result(command="destroy", changed=bool(planned.plan.changes), data=data, text=text)
+    if not yes and not ask(f"{report.plan_text(planned.plan)}\nStop and remove all of this?"):
+        raise NotPermitted("nothing was destroyed: it was not confirmed", hint="ollamactl destroy --yes")
+    with Progress(enabled=_progress(settings)) as tell:
+        applied = workflow.destroy(host, timeout=timeout, tell=tell)
+    return _applied("destroy", applied, settings)
+
+
+def _progress(settings: Settings) -> bool:
+    return settings.output == "human" and not settings.quiet
+
+
+def _applied(
+    name: str, applied: "object", settings: Settings, *, diff: bool = False, failed: ExitCode = ExitCode.FAILED
+) -> Result:
+    from ollamactl import report, workflow
+
+    assert isinstance(applied, workflow.Applied)  # noqa: S101 - tells the type without importing it above
+    outcome = applied.outcome
+    diffs = [report.diff_text(applied.planned.plan)] if diff else []
+    return Result(
+        command=name,
+        exit_code=ExitCode.OK if outcome.ok else failed,
+        changed=outcome.changed,
+        problems=applied.problems,
+        data={
+            "steps": report.plan_data(applied.planned.plan, diff=diff),
+            "proofs": report.proof_data(outcome.proofs),
+        },
+        text="\n".join(part for part in [*diffs, report.outcome_text(outcome, verbose=settings.verbose)] if part),
+    )

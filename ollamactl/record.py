@@ -1,0 +1,93 @@
+"""An instance as one line of JSON in its own drop-in, so that what is installed says what it is.
+
+systemd ignores sections whose names begin with `X-` (systemd.syntax(7)), `systemctl cat` shows them, and every
+command that gets no spec reads the fleet from there. Secrets are left out; defaults are, too.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from ollamactl.files import ObservedFile
+from ollamactl.model import (
+    Backend, Egress, Fleet, Hardening, Instance, Limits, Network, Restart, RestartPolicy, State, Store, Toggle,
+)  # fmt: skip
+
+SECTION = "X-Ollamactl"
+_INSTANCE = "Instance="
+_FLEET = "Fleet="
+_CHOICES = {
+    "store": Store, "egress": Egress, "network": Network, "hardening": Hardening, "backend": Backend,
+    "flash_attention": Toggle, "state": State,
+}  # fmt: skip
+
+
+def instance_line(instance: Instance) -> str:
+    """`Instance={...}` with every value that is not the default, without secrets."""
+    plain = Instance(name=instance.name, port=0, models=())
+    values = {
+        field.name: getattr(instance, field.name)
+        for field in fields(Instance)
+        if field.name != "secrets" and getattr(instance, field.name) != getattr(plain, field.name)
+    }
+    for group in ("restart", "limits"):
+        if group in values:
+            values[group] = {k: v for k, v in asdict(values[group]).items() if v is not None}
+    return _INSTANCE + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+
+
+def fleet_line(fleet: Fleet) -> str:
+    """`Fleet={...}`: what all instances share."""
+    shared = {"binary": fleet.binary, "models_dir": fleet.models_dir, "source": fleet.source}
+    return _FLEET + json.dumps(shared, ensure_ascii=True, separators=(",", ":"))
+
+
+def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
+    """The fleet that the installed files of ours describe; instances sorted by name, unreadable ones left out."""
+    shared: dict[str, Any] = {}
+    instances = []
+    for path, file in files.items():
+        if not file.ours:
+            continue
+        if path.endswith(".service.d/10-ollamactl.conf") and (values := _values(file.data, _INSTANCE)):
+            instances.append(_instance(values))
+        elif path.endswith(".target"):
+            shared = _values(file.data, _FLEET) or shared
+    return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
+
+
+def _values(data: bytes, prefix: str) -> dict[str, Any] | None:
+    for line in data.decode(errors="replace").splitlines():
+        if line.startswith(prefix):
+            try:
+                found = json.loads(line.removeprefix(prefix))
+            except ValueError:
+                return None
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _instance(values: Mapping[str, Any]) -> Instance:
+    known = {field.name for field in fields(Instance)}
+    clean = {name: _frozen(name, value) for name, value in values.items() if name in known}
+    clean.setdefault("models", ())
+    return Instance(**clean)
+
+
+def _frozen(name: str, value: Any) -> Any:
+    if name in _CHOICES:
+        return _CHOICES[name](value)
+    if name == "restart":
+        return Restart(**{**value, "policy": RestartPolicy(value["policy"])})
+    if name == "limits":
+        return Limits(**value)
+    if name == "environment":
+        return tuple((key, text) for key, text in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def names(fleet: Fleet, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Those of the wanted names that the fleet lacks."""
+    there = {instance.name for instance in fleet.instances}
+    return tuple(name for name in wanted if name not in there)

@@ -1,0 +1,172 @@
+"""How each server is right now: units, processes, answers, as rows for a table or JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ollamactl import store
+from ollamactl.model import Fleet, Instance, State
+from ollamactl.modelname import ModelName
+from ollamactl.observe import Host
+from ollamactl.observed import Active, UnitState
+from ollamactl.proof import ModelSize, Proof
+from ollamactl.quantity import format_duration
+from ollamactl.verify import Interviewer, Subject, expectations, prove
+
+_DETAILS = {
+    "StateChangeTimestamp": ("Unit", "t"),
+    "MemoryCurrent": ("Service", "t"),
+    "UnitFileState": ("Unit", "s"),
+}
+_UNSET = 2**64 - 1
+"""What systemd answers for a counter that it does not keep (org.freedesktop.systemd1(5))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One server's state."""
+
+    instance: Instance
+    unit: UnitState
+    since: float | None
+    """Seconds since the epoch at which the unit came into this state."""
+    memory: int | None
+    """Bytes that the unit's processes hold."""
+    proof: Proof | None
+    """None where the server is not meant to run, and does not."""
+    drop_ins: tuple[str, ...] = ()
+    """Drop-ins of an administrator."""
+
+    @property
+    def loaded(self) -> Mapping[str, ModelSize]:
+        """Models in memory now."""
+        return self.proof.evidence.answers.loaded if self.proof else {}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is as the spec wants it."""
+        if self.proof:
+            return self.proof.ok and self.instance.state is State.RUNNING
+        return self.instance.state is State.STOPPED
+
+
+def read(host: Host, fleet: Fleet, instances: Sequence[Instance]) -> tuple[Row, ...]:
+    """Asks the manager and every running server, side by side."""
+    from ollamactl.observe import foreign_drop_ins
+
+    units = {state.name: state for state in host.manager.units([instance.unit for instance in instances])}
+    models_dir = host.root / fleet.models_dir.lstrip("/")
+    wanted = [ModelName.parse(model) for instance in instances for model in instance.models]
+    digests = {name: manifest.digest for name, manifest in store.read(models_dir, wanted=wanted).items()}
+    expected = expectations(instances, digests, {}, load=False, has_gpu=None)
+    up = [i for i in instances if _unit(units, i).active is not Active.INACTIVE or i.state is State.RUNNING]
+    interviewer = Interviewer()
+    try:
+        asked = {i.name: interviewer.ask(i, loaded=True) for i in up}
+        subjects = [
+            Subject(
+                instance=i,
+                unit=_unit(units, i),
+                answers=asked[i.name].result(),
+                expected=expected[i.name],
+                restarts_before=_unit(units, i).restarts,
+            )
+            for i in up
+        ]
+    finally:
+        interviewer.close()
+    proofs = {proof.instance: proof for proof in prove(subjects, user=host.user)}
+    others = foreign_drop_ins(host, units)
+    return tuple(_row(host, i, _unit(units, i), proofs.get(i.name), others.get(i.unit, ())) for i in instances)
+
+
+def _unit(units: Mapping[str, UnitState], instance: Instance) -> UnitState:
+    return units.get(instance.unit) or UnitState(name=instance.unit)
+
+
+def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, drop_ins: tuple[str, ...]) -> Row:
+    details = host.manager.details(unit.path, _DETAILS) if unit.path else {}
+    since = details.get("StateChangeTimestamp") or None
+    memory = details.get("MemoryCurrent")
+    return Row(
+        instance=instance,
+        unit=unit,
+        since=since / 1e6 if since else None,
+        memory=memory if memory not in (None, _UNSET, 0) else None,
+        proof=proof,
+        drop_ins=drop_ins,
+    )
+
+
+_HEAD = ("INSTANCE", "UNIT", "SINCE", "LISTEN", "PROOF", "LOADED", "GPU", "MEMORY", "RESTARTS")
+
+
+def table(rows: Sequence[Row], *, now: float, verbose: bool = False) -> str:
+    """The rows as aligned columns, then what is wrong and what to do."""
+    cells = [_HEAD, *(_cells(row, now) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    for row in rows:
+        for check in row.proof.failures if row.proof else ():
+            lines.append(f"{row.instance.name}: {check.kind}: found {check.found}; expected {check.expected}")
+            if check.hint:
+                lines.append(f"  hint: {check.hint}")
+        if row.drop_ins:
+            lines.append(f"{row.instance.name}: an administrator's drop-in applies too: {', '.join(row.drop_ins)}")
+        if verbose and row.proof:
+            lines += [f"{row.instance.name}: {check.kind}: {check.found}" for check in row.proof.checks if check.ok]
+    return "\n".join(lines)
+
+
+def _cells(row: Row, now: float) -> tuple[str, ...]:
+    state = f"{row.unit.active} ({row.unit.sub_state})"
+    since = _ago(now - row.since) if row.since else "-"
+    if row.proof is None:
+        proof = "stopped, as in the spec"
+    else:
+        proof = "ok" if row.proof.ok else f"FAILED: {', '.join(check.kind for check in row.proof.failures)}"
+    loaded = ", ".join(row.loaded) or "-"
+    memory = f"{row.memory / 2**20:.0f}M" if row.memory else "-"
+    return (
+        row.instance.name, state, since, row.instance.listen, proof, loaded, _cards(row), memory, str(row.unit.restarts)
+    )  # fmt: skip
+
+
+def _cards(row: Row) -> str:
+    pins = row.instance.gpus
+    words = "any" if pins is None else ",".join(pins) or "none"
+    share = [round(100 * size.size_vram / size.size) for size in row.loaded.values() if size.size]
+    return f"{words} ({min(share)} % in VRAM)" if share and pins != () else words
+
+
+def _ago(seconds: float) -> str:
+    """`5m`, `3h`, `12d`: one unit is enough to see whether it just restarted."""
+    seconds = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return format_duration(seconds)
+
+
+def data(row: Row) -> dict[str, Any]:
+    """The row as JSON; memory and sizes in bytes, since in seconds since the epoch."""
+    return {
+        "instance": row.instance.name,
+        "unit": row.unit.name,
+        "active": str(row.unit.active),
+        "sub_state": row.unit.sub_state,
+        "since": row.since,
+        "listen": row.instance.listen,
+        "healthy": row.healthy,
+        "proof": None if row.proof is None else row.proof.ok,
+        "failures": [
+            {"check": str(c.kind), "found": c.found, "expected": c.expected, "hint": c.hint}
+            for c in (row.proof.failures if row.proof else ())
+        ],
+        "version": row.proof.evidence.answers.version if row.proof else None,
+        "loaded": [{"name": n, "size": s.size, "size_vram": s.size_vram} for n, s in row.loaded.items()],
+        "gpus": None if row.instance.gpus is None else list(row.instance.gpus),
+        "memory": row.memory,
+        "restarts": row.unit.restarts,
+        "drop_ins": list(row.drop_ins),
+    }
