@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 from ollamactl.errors import HostError, OllamactlError, Problem
 from ollamactl.host import FileStore, Job, JobDone, ServiceManager
@@ -111,9 +112,7 @@ def _lay_out(
         outcome.done.append(step)
 
 
-def _stop(
-    plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell
-) -> None:
+def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell) -> None:
     steps = {step.subject: step for step in plan.of(StepKind.STOP)}
     for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
         step = steps[done.unit]
@@ -166,7 +165,7 @@ class _Starter:
             if step.target
         ]
         outcome.proofs = prove(subjects, user=self.manager.user)
-        outcome.done += [step for step in self.plan.of(StepKind.WAIT, StepKind.VERIFY)]
+        outcome.done += self.plan.of(StepKind.WAIT, StepKind.VERIFY)
 
     def _restarts(self, unit: str) -> int:
         return self.units[unit].restarts if unit in self.units else 0
@@ -201,13 +200,13 @@ class _Starter:
         answered: deque[str] = deque()
         wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-        def on_answer(unit: str) -> None:
+        def on_answer(unit: str, _: object) -> None:
             answered.append(unit)
             os.eventfd_write(wake, 1)
 
         pending = set(self.asked)
         for unit, future in self.asked.items():
-            future.add_done_callback(lambda _, unit=unit: on_answer(unit))
+            future.add_done_callback(partial(on_answer, unit))
         looked = False
         while pending:
             seconds = _WATCH_SECONDS if looked else _FIRST_LOOK_SECONDS
@@ -246,4 +245,3 @@ def _job_problem(done: JobDone, step: Step) -> Problem:
         "dependency": "a unit that it needs failed",
     }.get(done.result, done.result)
     return Problem(message=words, path=done.unit, instance=step.instance, hint=f"journalctl -u {done.unit} -n 50")
-

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ollamactl import addresses, gpus, listeners, processes, store
-from ollamactl.facts import Facts, Layout
+from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.model import TARGET, Fleet, Instance, State, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
@@ -73,7 +73,7 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
     )
 
 
-def _cards(host: Host, instances: Iterable[Instance]) -> "tuple[gpus.Gpu, ...] | None":
+def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
     if host.offline:
         return None
     return gpus.detect(host.root) if any(i.gpus for i in instances) else gpus.detect_without_tools(host.root)

@@ -60,7 +60,8 @@ def _ports(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
         holder = observed.holders.get(instance.name)
         if not holder or instance.state is State.STOPPED:
             continue
-        if holder.unit in named or holder.unit in observed.units:
+        leaving = observed.running.get(instance_name(holder.unit) or "")
+        if holder.unit in named or (leaving and leaving.config):
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
         yield Problem(
@@ -113,9 +114,10 @@ def _losses(instance: Instance, fleet: Fleet) -> Iterable[str]:
     if instance.store is Store.WRITABLE:
         yield f"store: writable lets whoever reaches {instance.listen} delete and overwrite the models{siblings}"
     if instance.store is Store.SHARED:
-        yield f"store: shared serves every model of the store on {instance.listen}, not only {', '.join(instance.models)}"
+        declared = ", ".join(instance.models)
+        yield f"store: shared serves every model of the store on {instance.listen}, not only {declared}"
     if instance.hardening is Hardening.OFF:
-        yield f"hardening: off lets the server read and change what its user may, also the processes{siblings} on loopback"
+        yield f"hardening: off lets the server read and change what its user may, and speak to the ports{siblings}"
     if instance.hardening is Hardening.COMPAT:
         yield "hardening: compat allows what some GPU drivers need: executable memory, all system calls, all of /proc"
     if instance.egress == "open":

@@ -15,9 +15,7 @@ _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
 _UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
 
 
-def reconcile(
-    fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()
-) -> Plan:
+def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
     """The steps that make the host match; `only` limits them to some instances and what all share."""
     scope = _Scope(fleet, observed, only)
     wanted = {file.path: file for file in desired if scope.holds(file.instance)}
@@ -176,7 +174,9 @@ def _instance_steps(
         kind = StepKind.START
     if kind:
         yield Step(kind=kind, subject=unit, cause=cause, instance=name)
-        yield Step(kind=StepKind.WAIT, subject=unit, cause=f"until {instance.listen} answers", instance=name, target=instance)
+        yield Step(
+            kind=StepKind.WAIT, subject=unit, cause=f"until {instance.listen} answers", instance=name, target=instance
+        )
     yield Step(kind=StepKind.VERIFY, subject=unit, cause=f"proves {instance.listen}", instance=name, target=instance)
 
 

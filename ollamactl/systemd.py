@@ -67,7 +67,9 @@ class Manager:
         """Ends the connection."""
         self._bus.close()
 
-    def _call(self, method: str, signature: str = "", *arguments: Any, path: bytes = _ROOT, on: bytes = _MANAGER) -> Any:
+    def _call(
+        self, method: str, signature: str = "", *arguments: Any, path: bytes = _ROOT, on: bytes = _MANAGER
+    ) -> Any:
         try:
             args = self._append(signature.encode(), list(arguments)) if signature else []
             return self._bus.call_method(_NAME, path, on, method.encode(), args).body
@@ -75,7 +77,7 @@ class Manager:
             raise self._translated(method, arguments, error) from error
 
     def _translated(self, method: str, arguments: tuple[Any, ...], error: Exception) -> HostError | NotPermitted:
-        text = str(error)
+        text = f"{_text(getattr(error, 'err_name', ''))} {_text(getattr(error, 'err_message', '')) or error}".strip()
         what = " ".join([method, *(str(argument) for argument in arguments if isinstance(argument, str))])
         number = getattr(error, "errno", 0)
         if abs(number) in (1, 13) or "AccessDenied" in text or "InteractiveAuthorization" in text:
@@ -123,6 +125,10 @@ class Manager:
             for name, (interface, signature) in names.items()
         }
 
+    def drop_ins(self, path: str) -> tuple[str, ...]:
+        """The drop-ins that a loaded unit was read from, by its object path, in systemd's order."""
+        return tuple(_text(self._property("DropInPaths", "as", path, _UNIT)) or ())
+
     def enable(self, units: Sequence[str]) -> None:
         """Makes the links that [Install] asks for (EnableUnitFiles, not runtime, no force)."""
         self._call("EnableUnitFiles", "asbb", list(units), False, False)
@@ -150,7 +156,8 @@ class Manager:
         `timeout` in seconds is for the whole; jobs unfinished then are reported as `timeout` and left to systemd.
         """
         self.subscribe()
-        todo, pending = iter(jobs), {}
+        todo = iter(jobs)
+        pending: dict[str, str] = {}
         deadline = time.monotonic() + timeout
         exhausted = False
         while True:

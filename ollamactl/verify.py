@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,21 +39,27 @@ class Interviewer:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ask(
-        self, instance: Instance, *, load: Iterable[str] = (), patience: Patience | None = None
+        self,
+        instance: Instance,
+        *,
+        load: Iterable[str] = (),
+        loaded: bool = False,
+        patience: Patience | None = None,
     ) -> "Future[Answers]":
-        """The server's answers; with `patience` it waits for HTTP first, with `load` it loads those models."""
-        return self._pool.submit(_interview, instance, tuple(load), patience)
+        """The server's answers; with `patience` it waits for HTTP first, with `load` it loads those models.
+
+        `loaded` asks, too, what is in memory.
+        """
+        return self._pool.submit(_interview, instance, tuple(load), loaded, patience)
 
 
-def _interview(instance: Instance, load: Sequence[str], patience: Patience | None) -> Answers:
+def _interview(instance: Instance, load: Sequence[str], loaded: bool, patience: Patience | None) -> Answers:
     if patience and (failure := _wait(instance, patience)):
         return Answers(failure=failure)
     try:
         with probe.Server(instance.host, instance.port, timeout=ANSWER_SECONDS) as server:
-            answers = Answers(
-                version=server.version(), models={row.name: row.digest for row in server.tags()}
-            )
-            if load:
+            answers = Answers(version=server.version(), models={row.name: row.digest for row in server.tags()})
+            if load or loaded:
                 answers = _load(instance, server, answers, load)
         return answers
     except (probe.Unreachable, probe.Silent, probe.Strange) as error:
@@ -146,10 +152,6 @@ def describe_holder(owner: processes.Process) -> str:
     """`pid 812 (python3 -m http.server 11434) of session-2.scope`."""
     where = f" of {owner.unit}" if owner.unit else ""
     return f"pid {owner.pid} ({owner.command}){where}"
-
-
-Progress = Callable[[str, str], None]
-"""Told an instance's name and what it is doing, for the person who waits."""
 
 
 def expectations(

@@ -4,6 +4,7 @@ import os
 import shlex
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe, read_facts
 from ollamactl.observed import Observed
 from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Expected
 from ollamactl.probe import dial_address
+from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile
 from ollamactl.record import installed_fleet
 from ollamactl.verify import expectations
@@ -71,7 +72,7 @@ def checked(path: str | None) -> specfile.Spec:
     spec = read_spec(path)
     found = checks.check(spec.fleet, spec.locations)
     if any(problem.severity is Severity.ERROR for problem in found):
-        raise SpecError([problem for problem in (*found, *spec.problems)])
+        raise SpecError((*found, *spec.problems))
     return replace(spec, problems=(*spec.problems, *found))
 
 
@@ -92,20 +93,18 @@ def make_plan(host: Host, fleet: Fleet, *, only: Collection[str] = (), notes: It
     observed = observe(host, fleet, facts)
     scope = limit(fleet, only) if only else frozenset()
     plan = reconcile(fleet, files, observed, only=scope)
-    binaries = {instance.binary for instance in fleet.instances}
     found = [*notes, *pins.problems(fleet, facts), *precheck.problems(fleet, files, observed)]
     found += _store_problems(host, fleet, facts)
     versions: dict[str, str | None] = {}
     if not host.offline:
-        found += [problem for path in sorted(binaries) if (problem := binary.problem(path))]
-        broken = {problem.path for problem in found}
-        versions = {path: binary.version(path) if path not in broken else None for path in binaries}
+        for path in sorted({instance.binary for instance in fleet.instances}):
+            problem = binary.problem(path, others=not host.user)
+            found += [problem] if problem else []
+            versions[path] = None if problem else binary.version(path)
     if host.user:
         found += [Problem(message=text, severity=Severity.NOTE, path="--user") for text in render.lacks(facts)]
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
-    return Planned(
-        fleet=fleet, files=files, observed=observed, plan=plan, problems=tuple(found), versions=versions
-    )
+    return Planned(fleet=fleet, files=files, observed=observed, plan=plan, problems=tuple(found), versions=versions)
 
 
 def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]:
@@ -148,11 +147,11 @@ def apply(
     with locked(host, tell):
         planned = make_plan(host, fleet, only=only, notes=notes)
         if planned.errors:
-            raise Refused(planned.problems)
+            raise NotReadyError(planned.problems)
         return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
 
 
-class Refused(HostError):
+class NotReadyError(HostError):
     """The host is not ready for this spec; nothing was changed."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -209,7 +208,7 @@ def rendered(host: Host, fleet: Fleet, *, only: Collection[str] = ()) -> tuple[F
     """The files that apply would install. Raises SpecError where the host lacks a card that the spec names."""
     facts = read_facts(host, fleet)
     if found := [p for p in pins.problems(fleet, facts) if p.severity is Severity.ERROR]:
-        raise Refused(found)
+        raise NotReadyError(found)
     scope = limit(fleet, only) if only else frozenset()
     return tuple(file for file in render.render(fleet, facts) if not scope or file.instance in scope)
 
@@ -299,7 +298,7 @@ def require_root(host: Host, command: str) -> None:
     )
 
 
-def locked(host: Host, tell: Tell) -> "lock.Held":
+def locked(host: Host, tell: Tell) -> AbstractContextManager[None]:
     """The one lock of this host's fleet; waits for another apply."""
     if host.offline:
         path = f"{host.root}/run/lock/ollamactl.lock"

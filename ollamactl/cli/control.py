@@ -43,7 +43,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
         command=verb,
         exit_code=ExitCode.OK if outcome.ok else ExitCode.FAILED,
         changed=outcome.changed,
-        problems=outcome.problems,
+        problems=tuple(outcome.problems),
         data={"steps": report.plan_data(applied.planned.plan), "proofs": report.proof_data(outcome.proofs)},
         text=report.outcome_text(outcome, verbose=settings.verbose),
     )
@@ -76,7 +76,9 @@ def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Resul
 @command
 @names_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
-@click.option("--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with."
+)
 @click.option("--since", metavar="TIME", help="From this time on, as journalctl reads it.")
 def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, since: str | None) -> Result:
     """Show the servers' journal."""
@@ -84,9 +86,9 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
 
     host = settings.host()
     units = [instance.unit for instance in workflow.chosen(workflow.installed(host), names)]
-    words = journal.follow_command(
-        units, follow=follow, lines=lines, since=since, user=settings.user, as_json=settings.output == "json"
-    )
+    words = journal.follow_command(units, follow=follow, lines=lines, since=since, user=settings.user)
+    if settings.output == "json":
+        words.append("--output=json")
     output.flush()
     os.execvp(words[0], words)  # noqa: S606 - journalctl takes over: its paging and signals are its own
 

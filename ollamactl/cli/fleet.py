@@ -39,7 +39,10 @@ def render(
         return Result(command="render", problems=planned.problems, data={"steps": changed}, text=text)
     files = workflow.rendered(host, found.fleet, only=only)
     return Result(
-        command="render", problems=found.problems, data={"files": report.files_data(files)}, text=report.files_text(files)
+        command="render",
+        problems=found.problems,
+        data={"files": report.files_data(files)},
+        text=report.files_text(files),
     )
 
 
