@@ -1,0 +1,3 @@
+module ollamactl.test/standin
+
+go 1.22
