@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ollamactl.errors import HostError, OllamactlError
 from ollamactl.oserrors import translate
+
+Held = AbstractContextManager[None]
+"""What acquire gives: to be used in a `with`."""
 
 
 @contextmanager
