@@ -76,5 +76,9 @@ class Facts:
     """None: not known (offline): pins are rendered without the per-card device fence."""
     addresses: tuple[str, ...] = ()
     """The host's own IP addresses, without loopback and link-local ones."""
+    groups: tuple[str, ...] = ()
+    """Those of `render` and `video` that the host has: a unit that names a missing group fails to start (216/GROUP)."""
+    store_owner: str = ""
+    """The user who owns the store's folder, for `store: writable`; empty where unknown or not there yet."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""

@@ -1,0 +1,171 @@
+"""What differs between two texts of a unit file, in the spec's words, and whether a running server must know of it."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from ollamactl.environment import SPEC_KEYS
+from ollamactl.unitfile import Directive, parse, unquote_environment
+
+CONFIG = "OLLAMACTL_CONFIG"
+"""The variable that holds `restart_digest`: /proc/PID/environ tells which configuration a server was started with."""
+
+# Only [Service] makes the process, and of it systemd heeds these from the next reload on: some by their nature, those
+# of the cgroup because unit_deserialize() in systemd's src/core/unit-serialize.c has them all realized anew.
+_LIVE = re.compile(
+    r"Restart\w*|Timeout\w+|KillMode|SuccessExitStatus|SyslogIdentifier"
+    r"|IPAddress(?:Allow|Deny)|Memory(?:High|Max)|CPUQuota|AllowedCPUs|IOWeight|TasksMax"
+)
+_WORDS = {
+    "Description": "description",
+    "After": "after",
+    "Requires": "requires",
+    "EnvironmentFile": "environment_files",
+    "IPAddressAllow": "allow",
+    "Restart": "restart.policy",
+    "RestartSec": "restart.delay",
+    "RestartMaxDelaySec": "restart.max_delay",
+    "StartLimitBurst": "restart.tries",
+    "StartLimitIntervalSec": "restart.within",
+    "MemoryHigh": "limits.memory_high",
+    "MemoryMax": "limits.memory_max",
+    "CPUQuota": "limits.cpu_quota",
+    "AllowedCPUs": "limits.cpus",
+    "Nice": "limits.nice",
+    "IOWeight": "limits.io_weight",
+    "TasksMax": "limits.tasks_max",
+    "LimitNOFILE": "limits.nofile",
+    "OOMScoreAdjust": "limits.oom_score_adjust",
+}
+_FOLLOWS = {
+    "RestartSteps": "restart.max_delay",
+    "IPAddressDeny": "egress",
+    "DeviceAllow": "gpus",
+    "ExecStartPre": "gpus",
+    "SupplementaryGroups": "gpus",
+    "RequiresMountsFor": "ollama.models",
+}
+"""Directives that change along with a key which is told already, or else are told by its name alone."""
+_LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
+_STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "ProtectHome")
+_UNSET = {
+    "binary": "ollama.binary",
+    "context_length": "auto",
+    "flash_attention": "auto",
+    "gpus": "all",
+    "hardening": "strict",
+    "spread": "off",
+}
+_SECRETS_FILE = re.compile(r"/secrets/[^/]+\.env$")
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
+
+
+def restart_digest(template_text: str, dropin_text: str, manifests: Iterable[tuple[str, str]]) -> str:
+    """16 hex digits over all that a running server depends on: another value says that it must be started again.
+
+    `manifests` are path and digest of each. Comments, what systemd does around the process (restarts, time-outs,
+    ordering, enablement) and what a daemon-reload applies to a running unit (addresses, cgroup limits) do not count.
+    """
+    state = hashlib.sha256(_relevant(template_text))
+    state.update(_relevant_uncached(dropin_text))
+    for path, digest in sorted(manifests):
+        state.update(f"{path}\0{digest}\0".encode())
+    return state.hexdigest()[:16]
+
+
+def _relevant_uncached(text: str) -> bytes:
+    return "\0".join(f"{at.key}={at.value}" for at in parse(text) if _matters(at)).encode() + b"\1"
+
+
+_relevant = lru_cache(maxsize=4)(_relevant_uncached)
+
+
+def _matters(at: Directive) -> bool:
+    if at.section != "Service" or _LIVE.fullmatch(at.key):
+        return False
+    return not (at.key == "Environment" and at.value.startswith(f"{CONFIG}="))
+
+
+def describe(old: str, new: str) -> tuple[str, ...]:
+    """Why a unit file changes: `context_length 4096 -> 8192`, `environment FOO "a" -> "b"`, `Slice= changed`.
+
+    Nothing for texts that differ in comments only. The values of variables that look secret are left out.
+    """
+    before, after = _Reading(old), _Reading(new)
+    causes = _pairs(before.words, after.words)
+    told = {cause.split(" ", 1)[0] for cause in causes}
+    for name in _changed(before.environment, after.environment):
+        causes.append(_variable(name, before.environment.get(name), after.environment.get(name)))
+    for key in _changed(before.others, after.others):
+        if key in _FOLLOWS:
+            word = _FOLLOWS[key]
+            if word not in told:
+                causes.append(f"{word} changed")
+        elif "hardening" not in told and not (key in _STORE and told & {"store", "ollama.models", "binary"}):
+            causes.append(f"{key}= changed")
+    return tuple(dict.fromkeys(causes))
+
+
+class _Reading:
+    """One text: what the spec has a key for, the user's own variables, and every other directive."""
+
+    def __init__(self, text: str) -> None:
+        self.words: dict[str, str] = dict(_LEVEL.findall(text))
+        self.environment: dict[str, str] = {}
+        self.others: dict[str, str] = {}
+        for _, key, value in parse(text):
+            if key == "Environment":
+                self._variable(*unquote_environment(value))
+            elif key == "ExecStart":
+                self.words["binary"] = value.removesuffix(" serve")
+            elif key == "EnvironmentFile" and _SECRETS_FILE.search(value):
+                self.words["secrets"] = "set"
+            elif word := _WORDS.get(key):
+                self.words[word] = f"{self.words[word]} {value}" if self.words.get(word) else value
+            else:
+                self.others[key] = f"{self.others.get(key, '')}\n{value}"
+
+    def _variable(self, name: str, value: str) -> None:
+        if name == "OLLAMA_HOST":
+            host, _, self.words["port"] = value.rpartition(":")
+            self.words["host"] = host.strip("[]")
+        elif name.endswith("_VISIBLE_DEVICES"):
+            if value != "-1" or "gpus" not in self.words:  # -1 hides the other vendor's cards, or all
+                self.words["gpus"] = _spelling("gpus", value)
+        elif name == "OLLAMA_VULKAN":
+            self.words["backend"] = "vulkan" if value == "1" else "not vulkan"
+        elif word := SPEC_KEYS.get(name):
+            self.words[word] = _spelling(word, value)
+        elif name != CONFIG:
+            self.environment[name] = value
+
+
+def _spelling(word: str, value: str) -> str:
+    if value == "-1" and word in ("keep_alive", "load_timeout"):
+        return "forever"
+    if value == "-1" and word == "gpus":
+        return "none"
+    if word in ("flash_attention", "spread"):
+        return "on" if value == "1" else "off"
+    return value
+
+
+def _pairs(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [
+        f"{word} {before.get(word, _UNSET.get(word, 'none'))} -> {after.get(word, _UNSET.get(word, 'none'))}"
+        for word in _changed(before, after)
+    ]
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The keys that differ, those of the new text first, in its order."""
+    return [key for key in {**after, **before} if before.get(key) != after.get(key)]
+
+
+def _variable(name: str, before: str | None, after: str | None) -> str:
+    if _SECRET.search(name):
+        return f"environment {name} changed"
+    if before is None:
+        return f'environment {name} "{after}" added'
+    return f'environment {name} "{before}" removed' if after is None else f'environment {name} "{before}" -> "{after}"'

@@ -1,0 +1,123 @@
+"""Writing values into unit files so that they reach the process unchanged, and reading our own unit files back.
+
+Each setting of systemd has rules of its own; a function here is named after the setting that it writes for. Values hold
+no newline and no NUL (the spec refuses them). All is pure text.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_C_ESCAPES = {"\\": r"\\", '"': r"\"", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\v": r"\v", "\a": r"\a"}
+_C_UNESCAPES = {escape[1]: char for char, escape in _C_ESCAPES.items()}
+_CONTROL = re.compile(r'[\\"\x00-\x1f\x7f]')
+_ESCAPED = re.compile(r'\\(?:x([0-9a-f]{2})|([\\"trbfva]))')
+_SHELL = re.compile(r'["\\`$]')
+_BARE = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
+
+
+class Directive(NamedTuple):
+    """One setting of a unit file, as it stands there."""
+
+    section: str
+    key: str
+    value: str
+
+
+def escape_specifiers(value: str) -> str:
+    """Double `%`, which else begins a specifier (systemd.unit(5), Specifiers)."""
+    return value.replace("%", "%%")
+
+
+def plain(value: str) -> str:
+    """A value that systemd takes whole, without quotes: Description=, EnvironmentFile=, WorkingDirectory=.
+
+    A backslash at the end of a line would join the next one (systemd.syntax(7)); the space after it is stripped again.
+    """
+    value = escape_specifiers(value)
+    return f"{value} " if value.endswith("\\") else value
+
+
+def quote_environment(name: str, value: str) -> str:
+    """`NAME=value` for Environment= (systemd.exec(5)): `%%`, C escapes within double quotes; `$` is plain there."""
+    return _quote(escape_specifiers(f"{name}={value}"))
+
+
+def unquote_environment(text: str) -> tuple[str, str]:
+    """The name and the value that `quote_environment` wrote."""
+    if text.startswith('"') and text.endswith('"') and len(text) > 1:
+        text = _ESCAPED.sub(lambda at: chr(int(at[1], 16)) if at[1] else _C_UNESCAPES[at[2]], text[1:-1])
+    name, _, value = text.replace("%%", "%").partition("=")
+    return name, value
+
+
+def quote_env_file(name: str, value: str) -> str:
+    """`NAME="value"` for a file that EnvironmentFile= names.
+
+    Within double quotes a backslash takes its meaning from the shell (src/basic/env-file.c in systemd): it escapes only
+    `"`, `\\`, `` ` `` and `$`. There are no specifiers and no C escapes.
+    """
+    escaped = _SHELL.sub(r"\\\g<0>", value)
+    return f'{name}="{escaped}"'
+
+
+def escape_exec(arg: str) -> str:
+    """An argument of ExecStart= after the first (systemd.service(5), Command lines): `$$`, `%%`, C escapes, quotes."""
+    return _quote(escape_specifiers(arg).replace("$", "$$"))
+
+
+def escape_exec_path(path: str) -> str:
+    """The program of ExecStart=: as `escape_exec`, but `$` is not special in it."""
+    return _quote(escape_specifiers(path))
+
+
+def escape_path(path: str) -> str:
+    """One path of a list of paths that knows quotes and backslashes: RequiresMountsFor=."""
+    return re.sub(r"""([\\"'\s])""", r"\\\1", escape_specifiers(path))
+
+
+def escape_bind(path: str) -> str:
+    """A path of BindPaths= and BindReadOnlyPaths=, where a colon divides source and target.
+
+    Only separators and the backslash may follow a backslash there (EXTRACT_UNESCAPE_SEPARATORS in systemd's
+    src/core/load-fragment.c), so quotation marks are written within those of the other kind.
+    """
+    escaped = re.sub(r"([\\:\s])", r"\\\1", escape_specifiers(path))
+    return re.sub(r"""("+)|('+)""", lambda at: f"'{at[0]}'" if at[1] else f'"{at[0]}"', escaped)
+
+
+def escape_temporary(path: str) -> str:
+    """A path of TemporaryFileSystem=, which is taken apart twice: into words, then at colons."""
+    return re.sub(r"""([\\"'\s])""", r"\\\1", re.sub(r"([\\:])", r"\\\1", escape_specifiers(path)))
+
+
+def parse(text: str) -> list[Directive]:
+    """The directives of a unit file in their order, continuation lines joined (systemd.syntax(7)), without comments."""
+    directives, section = [], ""
+    for line in _logical_lines(text):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif line:
+            key, _, value = line.partition("=")
+            directives.append(Directive(section, key.rstrip(), value.lstrip()))
+    return directives
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    begun = ""
+    for line in text.split("\n"):
+        if line.lstrip().startswith(("#", ";")):
+            continue
+        if (len(line) - len(line.rstrip("\\"))) % 2:
+            begun += f"{line[:-1]} "
+        else:
+            yield (begun + line).strip()
+            begun = ""
+
+
+def _quote(text: str) -> str:
+    """One word for systemd's parser: bare where nothing in it is special, else C-escaped in double quotes."""
+    if _BARE.fullmatch(text):
+        return text
+    escaped = _CONTROL.sub(lambda at: _C_ESCAPES.get(at[0]) or rf"\x{ord(at[0]):02x}", text)
+    return f'"{escaped}"'
