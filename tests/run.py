@@ -1,0 +1,131 @@
+"""`make test`, `make lint`, `make demo`, `make bench`: installs what a machine lacks, then runs.
+
+Runs with Debian's own Python before anything is installed, so it uses the standard library alone.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.lab.cache import Artifact, LabError, cache_dir, locked
+from tests.lab.host import call, make_venv
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PYTHON = "/usr/bin/python3"
+MODULES = {  # what the program and its unit tests import -> Debian's package
+    "click": "python3-click", "httpx": "python3-httpx", "jinja2": "python3-jinja2", "jsonschema": "python3-jsonschema",
+    "pystemd": "python3-pystemd", "rich": "python3-rich", "yaml": "python3-yaml", "pytest": "python3-pytest",
+    "xdist": "python3-pytest-xdist", "hypothesis": "python3-hypothesis",
+}  # fmt: skip
+COMMANDS = {"systemd-analyze": "systemd", "git": "git"}
+LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "types-jsonschema==4.26.0.20261006")
+"""Pinned: a new release of a linter must not turn an old commit red."""
+
+
+def main(target: str) -> int:
+    """One of unit, lint, all, demo, bench; returns the exit status."""
+    os.chdir(CHECKOUT)
+    ensure_packages()
+    steps = {"unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench]}[target]
+    started = time.monotonic()
+    for step in steps:
+        if status := step():
+            return status
+    if target == "all":
+        print(f"all tests passed in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def ensure_packages() -> None:
+    """Debian packages that the program and its tests import; costs 0.2 s when all are there."""
+    missing = {package for module, package in MODULES.items() if not _imports(module)}
+    missing |= {package for command, package in COMMANDS.items() if subprocess.run(["which", command], capture_output=True).returncode}
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise LabError(f"missing on this machine: sudo apt install {' '.join(sorted(missing))}")
+    with locked("apt"):
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        call(["apt-get", "update", "-q"], env=environment)
+        call(["apt-get", "install", "-q", "-y", "--no-install-recommends", *sorted(missing)], env=environment)
+
+
+def _imports(module: str) -> bool:
+    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+    return subprocess.run([PYTHON, "-c", code]).returncode == 0
+
+
+def lint() -> int:
+    """ruff, mypy --strict; the versions are pinned in a virtual environment of the cache."""
+    tools = LINT_VENV.ensure() / "bin"
+    python = str(tools / "python3")
+    commands = (
+        [python, "-m", "ruff", "check", "."],
+        [python, "-m", "ruff", "format", "--check", "."],
+        [python, "-m", "mypy", "--python-executable", PYTHON],
+    )
+    for command in commands:
+        print("+", *command[2:], flush=True)
+        if status := subprocess.run(command, cwd=CHECKOUT).returncode:
+            return status
+    return 0
+
+
+def unit() -> int:
+    """Everything that needs neither root nor containers."""
+    return pytest("-m", "not system", "-n", "2", "tests")
+
+
+def system() -> int:
+    """The scenarios on a real systemd with a real Ollama; what a machine cannot run is told, and fails in CI."""
+    reason = obstacle()
+    if reason:
+        print(f"NOT RUN: the system tests, because {reason}.", flush=True)
+        return 1 if os.environ.get("CI") == "true" else 0
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
+    return pytest("-m", "system", "-n", "2", "--dist", "loadgroup", "tests/system")
+
+
+def obstacle() -> str:
+    """Why containers cannot be booted here, or nothing."""
+    if os.geteuid() != 0:
+        return "they boot containers and need root (sudo make test)"
+    if subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True).returncode:
+        return "this machine allows no new namespaces"
+    return ""
+
+
+def demo() -> int:
+    """The tour."""
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "sid"], cwd=CHECKOUT, check=True)
+    return subprocess.run([PYTHON, "-m", "tests.demo"], cwd=CHECKOUT).returncode
+
+
+def bench() -> int:
+    """The speed table."""
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm"], cwd=CHECKOUT, check=True)
+    return subprocess.run([PYTHON, "-m", "tests.bench"], cwd=CHECKOUT).returncode
+
+
+def pytest(*arguments: str) -> int:
+    """Debian's pytest with Debian's libraries: what users of the package run."""
+    return subprocess.run([PYTHON, "-m", "pytest", "-q", *arguments], cwd=CHECKOUT).returncode
+
+
+LINT_VENV = Artifact(
+    name="linters",
+    says="the linters from PyPI",
+    recipe=" ".join(LINTERS),
+    build=lambda directory: make_venv(directory, *LINTERS),
+)
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except LabError as error:
+        print(f"tests: {error}", file=sys.stderr)
+        sys.exit(1)
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
