@@ -7,29 +7,23 @@ Sources are manifest/manifest.go, manifest/paths.go and types/model/name.go in O
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ollamactl.facts import Manifest
+from ollamactl.modelname import ModelName
 from ollamactl.oserrors import translate
 
 if TYPE_CHECKING:
     from ollamactl.errors import Problem
-    from ollamactl.modelname import ModelName
 
 _MAX_MANIFEST = 1 << 20
 """Bytes; real ones have some hundred. What is larger is no manifest, and is not copied into a unit's view."""
-_DEFAULT_HOST, _DEFAULT_NAMESPACE = "registry.ollama.ai", "library"
-_PARTS = tuple(
-    re.compile(pattern, re.ASCII)
-    for pattern in (r"\w[\w.:-]{0,349}", r"\w[\w-]{0,79}", r"\w[\w.-]{0,79}", r"\w[\w.-]{0,79}")
-)
 
 
-def read(models_dir: Path, *, wanted: "Collection[ModelName] | None" = None) -> Mapping[str, Manifest]:
+def read(models_dir: Path, *, wanted: Collection[ModelName] | None = None) -> Mapping[str, Manifest]:
     """The models of a store by the name that Ollama lists; with `wanted` only these are looked for.
 
     A model that is not there is left out, as is a file that is no manifest by its place, or that a link leads to
@@ -52,12 +46,13 @@ def listed_as(path: str) -> str:
     As ParseNameFromFilepath and DisplayShortest do it in types/model/name.go.
     """
     parts = path.split("/")
-    if len(parts) != 4 or not all(rule.fullmatch(part) for rule, part in zip(_PARTS, parts, strict=True)):
+    if len(parts) != 4:
         return ""
-    host, namespace, model, tag = parts
-    if host.lower() != _DEFAULT_HOST:
-        return f"{host}/{namespace}/{model}:{tag}"
-    return f"{model}:{tag}" if namespace.lower() == _DEFAULT_NAMESPACE else f"{namespace}/{model}:{tag}"
+    try:
+        name = ModelName.parse(f"{'/'.join(parts[:3])}:{parts[3]}")
+    except ValueError:
+        return ""
+    return name.short if name.manifest_path.lower() == path.lower() else ""
 
 
 def digest(data: bytes) -> str:
@@ -75,7 +70,7 @@ def digest(data: bytes) -> str:
 def problems(
     models_dir: Path,
     manifests: Mapping[str, Manifest],
-    wanted: "Collection[ModelName]",
+    wanted: Collection[ModelName],
     *,
     others: bool = True,
 ) -> "tuple[Problem, ...]":
