@@ -13,6 +13,7 @@ _C_UNESCAPES = {escape[1]: char for char, escape in _C_ESCAPES.items()}
 _CONTROL = re.compile(r'[\\"\x00-\x1f\x7f]')
 _ESCAPED = re.compile(r'\\(?:x([0-9a-f]{2})|([\\"trbfva]))')
 _SHELL = re.compile(r'["\\`$]')
+_WHITESPACE = " \t\r"  # systemd's own; Python's strip() knows more
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
 
 
@@ -73,7 +74,7 @@ def escape_exec_path(path: str) -> str:
 
 def escape_path(path: str) -> str:
     """One path of a list of paths that knows quotes and backslashes: RequiresMountsFor=."""
-    return re.sub(r"""([\\"'\s])""", r"\\\1", escape_specifiers(path))
+    return re.sub(r"""([\\"' \t\r])""", r"\\\1", escape_specifiers(path))
 
 
 def escape_bind(path: str) -> str:
@@ -82,13 +83,13 @@ def escape_bind(path: str) -> str:
     Only separators and the backslash may follow a backslash there (EXTRACT_UNESCAPE_SEPARATORS in systemd's
     src/core/load-fragment.c), so quotation marks are written within those of the other kind.
     """
-    escaped = re.sub(r"([\\:\s])", r"\\\1", escape_specifiers(path))
+    escaped = re.sub(r"([\\: \t\r])", r"\\\1", escape_specifiers(path))
     return re.sub(r"""("+)|('+)""", lambda at: f"'{at[0]}'" if at[1] else f'"{at[0]}"', escaped)
 
 
 def escape_temporary(path: str) -> str:
     """A path of TemporaryFileSystem=, which is taken apart twice: into words, then at colons."""
-    return re.sub(r"""([\\"'\s])""", r"\\\1", re.sub(r"([\\:])", r"\\\1", escape_specifiers(path)))
+    return re.sub(r"""([\\"' \t\r])""", r"\\\1", re.sub(r"([\\:])", r"\\\1", escape_specifiers(path)))
 
 
 def parse(text: str) -> list[Directive]:
@@ -99,19 +100,19 @@ def parse(text: str) -> list[Directive]:
             section = line[1:-1]
         elif line:
             key, _, value = line.partition("=")
-            directives.append(Directive(section, key.rstrip(), value.lstrip()))
+            directives.append(Directive(section, key.rstrip(_WHITESPACE), value.lstrip(_WHITESPACE)))
     return directives
 
 
 def _logical_lines(text: str) -> Iterator[str]:
     begun = ""
     for line in text.split("\n"):
-        if line.lstrip().startswith(("#", ";")):
+        if line.lstrip(_WHITESPACE).startswith(("#", ";")):
             continue
         if (len(line) - len(line.rstrip("\\"))) % 2:
             begun += f"{line[:-1]} "
         else:
-            yield (begun + line).strip()
+            yield (begun + line).strip(_WHITESPACE)
             begun = ""
 
 
