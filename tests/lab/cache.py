@@ -36,7 +36,7 @@ def locked(name: str) -> Iterator[None]:
     """Hold the lock `name` of the cache, against other processes and threads alike (each opens the file itself)."""
     directory = cache_dir() / "locks"
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / name, "w") as lock:
+    with (directory / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -82,5 +82,12 @@ class Artifact:
 
 
 def clean() -> None:
-    """Delete the cache.  Containers that still run on it break, so stop them first."""
-    shutil.rmtree(cache_dir(), ignore_errors=True)
+    """Empty the cache.  Containers that still run on it break, so end them first.
+
+    The lock files stay: with another file of the same name, two processes would no longer exclude each other.
+    """
+    for entry in sorted(cache_dir().glob("*")) + sorted(cache_dir().glob(".*")):
+        if entry.name != "locks":
+            name = entry.name.lstrip(".").partition(".building-")[0] if entry.name[0] == "." else entry.name[:-13]
+            with locked(name):
+                shutil.rmtree(entry, ignore_errors=True)

@@ -18,8 +18,8 @@ from tests.lab.cache import LabError, cache_dir
 from tests.lab.host import need_root
 from tests.lab.inside import inside
 from tests.lab.notify import NotifySocket
-from tests.lab.roots import root
-from tests.lab.sandbox import Sandbox, kill_processes
+from tests.lab.roots import root_layers
+from tests.lab.sandbox import Sandbox
 from tests.lab.user import User
 
 BOOT_TIMEOUT = 90.0
@@ -42,7 +42,7 @@ Command = str | Sequence[str]
 """A string goes through /bin/sh, a sequence is executed as it is."""
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """A command in a container ended with another status than 0; the text shows all that it printed."""
 
     def __init__(self, command: Command, done: subprocess.CompletedProcess[str]) -> None:
@@ -95,7 +95,7 @@ class Container:
         need_root()
         from tests.lab.models import store_layer  # models are made in a container, so that module imports this one
 
-        stack = [*extra_layers, *([store_layer()] if store else []), *layers(), root(suite).ensure()]
+        stack = [*extra_layers, *([store_layer()] if store else []), *layers(), *root_layers(suite)]
         sandbox = Sandbox(stack)
         container = cls(suite, sandbox, binds=binds or {}, host_network=host_network)
         try:
@@ -108,7 +108,7 @@ class Container:
 
     def start(self) -> None:
         """Boot it (again, after `poweroff` or `cut_power`) and wait until systemd has started everything."""
-        pycache = cache_dir() / f"pycache-{self.suite}"  # shared: a container's first ollamactl is as quick as its second
+        pycache = cache_dir() / f"pycache-{self.suite}"  # shared, so that a container's first ollamactl is not slower
         pycache.mkdir(parents=True, exist_ok=True)
         binds = {SOURCE_IN_CONTAINER: CHECKOUT, **self._binds}
         argv = [
@@ -123,7 +123,7 @@ class Container:
         ]  # fmt: skip
         console = self._sandbox.directory / "console.log"
         started = time.monotonic()
-        with NotifySocket(self._sandbox.directory / f"notify-{uuid.uuid4().hex[:8]}") as notify, console.open("wb") as log:
+        with NotifySocket(self._sandbox.directory / "notify") as notify, console.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 self._sandbox.command(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "NOTIFY_SOCKET": notify.path, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
@@ -162,7 +162,7 @@ class Container:
 
     def popen(
         self, command: Command, *, env: Mapping[str, str] | None = None, user: str | None = None, cwd: str = "/",
-        stdin: int | None = subprocess.DEVNULL, stdout: int | None = subprocess.PIPE, stderr: int | None = subprocess.PIPE,
+        stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:  # fmt: skip
         """Start a command in the container and return at once; it is killed with the container at the latest.
 
@@ -178,11 +178,13 @@ class Container:
 
     def run(
         self, command: Command, *, check: bool = True, timeout: float = RUN_TIMEOUT,
-        env: Mapping[str, str] | None = None, user: str | None = None, cwd: str = "/", input: str | None = None,
+        env: Mapping[str, str] | None = None, user: str | None = None, cwd: str = "/", input: str | None = None,  # noqa: A002 -- as in subprocess.run
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """Run a command in the container and return its status and output; `timeout` is in seconds.
+        """Run a command in the container and return its status and output.
 
-        Raises CommandFailed when it ends with another status than 0 (unless `check=False`), and
+        `timeout` is in seconds, `input` is the text on its standard input.
+
+        Raises CommandError when it ends with another status than 0 (unless `check=False`), and
         subprocess.TimeoutExpired, after killing it, when it takes too long.
         """
         stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
@@ -192,20 +194,22 @@ class Container:
         except BaseException:
             end(process)
             raise
-        done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        done = subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
         if check and done.returncode != 0:
-            raise CommandFailed(command, done)
+            raise CommandError(command, done)
         return done
 
     def ollamactl(self, *args: str, check: bool = True, timeout: float = RUN_TIMEOUT,
                   env: Mapping[str, str] | None = None, user: str | None = None, cwd: str = "/",
-                  input: str | None = None) -> subprocess.CompletedProcess[str]:  # fmt: skip
+                  input: str | None = None,  # noqa: A002
+                  ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Run the checkout's `ollamactl` with these arguments; otherwise like `run`."""
         return self.run(["ollamactl", *args], check=check, timeout=timeout, env=env, user=user, cwd=cwd, input=input)
 
     def shell(self) -> int:
         """A root shell on this terminal, until it is left."""
-        return subprocess.call(self._enter(["/bin/bash", "--login"], None, "/root"), env={**ENVIRONMENT, "TERM": "xterm"})
+        enter = self._enter(["/bin/bash", "--login"], None, "/root")
+        return subprocess.call(enter, env={**ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb")})
 
     def user(self, name: str) -> User:
         """Make (once) a user who lingers, start its own manager, and return a runner for `systemctl --user`."""
@@ -259,7 +263,9 @@ class Container:
         """End it at once, with no shutdown; the files stay as they are, and `start` boots it again."""
         self.leader = 0
         if self._nspawn is not None:
-            kill_processes(self._nspawn, self._sandbox.cgroup)
+            self._sandbox.kill_container()
+            self._nspawn.kill()  # in case it had not yet got as far as making its cgroups
+            self._nspawn.wait()
             self._nspawn = None
 
     def _shut_down(self, verb: str) -> None:

@@ -5,6 +5,8 @@ A `llama` speaks in bytes (every token is one), so that any prompt works and any
 `nomic-bert` is an embedding model, for which /api/generate answers 400.
 """
 
+# mypy: disable-error-code="import-not-found, import-untyped"
+
 import sys
 
 import gguf
@@ -29,7 +31,7 @@ def main(path: str, seed: int, width: int, architecture: str) -> None:
     writer.add_head_count(HEADS)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
 
-    def add(name: str, *shape: int, kind: type[np.floating] = np.float16) -> None:
+    def add(name: str, *shape: int, kind: type = np.float16) -> None:
         if len(shape) == 1:  # a norm or a bias
             writer.add_tensor(name, np.ones(shape, dtype=np.float32))
             return
@@ -41,7 +43,8 @@ def main(path: str, seed: int, width: int, architecture: str) -> None:
     add("token_embd.weight", vocabulary, EMBEDDING)
     if architecture == "nomic-bert":
         add("token_types.weight", 2, EMBEDDING, kind=np.float32)  # the runner adds it to sums in F32
-        for norm in ("token_embd_norm", *(f"blk.{n}.{part}_output_norm" for n in range(LAYERS) for part in ("attn", "layer"))):
+        norms = [f"blk.{n}.{part}_output_norm" for n in range(LAYERS) for part in ("attn", "layer")]
+        for norm in ("token_embd_norm", *norms):
             add(f"{norm}.weight", EMBEDDING)
             add(f"{norm}.bias", EMBEDDING)
         for n in range(LAYERS):

@@ -30,6 +30,11 @@ class Model:
     architecture: str = "llama"
 
     @property
+    def full_name(self) -> str:
+        """The name as /api/tags shows it, always with a tag."""
+        return self.name if ":" in self.name else f"{self.name}:latest"
+
+    @property
     def embeds(self) -> bool:
         """Whether it is for /api/embed only; /api/generate then answers 400."""
         return self.architecture != "llama"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab import binaries, models
+from tests.lab.cache import Artifact
 from tests.lab.host import ensure_tools
-from tests.lab.roots import SUITES, root
+from tests.lab.roots import SUITES, root, settings
 
 BIG_MODEL = "big-model"
 """Not part of a plain `prepare`: half a gigabyte that only a few tests need."""
@@ -20,17 +21,31 @@ def prepare(targets: Sequence[str] = SUITES) -> None:
     The models need sid's root and Ollama: they are made there, whatever the targets are.
     """
     ensure_tools()
-    suites = [target for target in targets if target in SUITES]
+    others = [_root(target) for target in targets if target in SUITES and target != models.SUITE]
     with ThreadPoolExecutor() as pool:
         # Ollama first: it takes longest, and compiles on all cores.  Its second version then only links.
-        jobs = [
-            pool.submit(lambda: [binaries.ollama().ensure(), binaries.ollama_next().ensure()]),
-            *(pool.submit(root(suite).ensure) for suite in dict.fromkeys([*suites, models.SUITE])),
-            pool.submit(models.ggufs().ensure),
-            pool.submit(lambda: [binaries.shim().ensure(), binaries.standin().ensure()]),
+        for_the_models = [
+            pool.submit(_ensure_all, artifacts)
+            for artifacts in (
+                [binaries.ollama(), binaries.ollama_next()],
+                _root(models.SUITE),
+                [binaries.shim(), binaries.standin(), models.ggufs()],
+            )
         ]
-        for job in jobs:
+        meanwhile = [pool.submit(_ensure_all, artifacts) for artifacts in others]
+        for job in for_the_models:
             job.result()
-    models.store_layer()
+        models.store_layer()
+        for job in meanwhile:
+            job.result()
     if BIG_MODEL in targets:
         models.big_store_layer()
+
+
+def _root(suite: str) -> list[Artifact]:
+    return [root(suite), settings(suite)]
+
+
+def _ensure_all(artifacts: Sequence[Artifact]) -> None:
+    for artifact in artifacts:
+        artifact.ensure()

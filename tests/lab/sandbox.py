@@ -30,6 +30,8 @@ set -e
 dir=$1 lower=$2 cgroup=$3
 echo 0 >"$cgroup/cgroup.procs"
 mount -t tmpfs -o mode=0755,size=80% ollamactl-lab "$dir/fs"
+mkdir -p /run/systemd/nspawn  # nspawn leaves locks and directories there; in here they are nobody else's
+mount -t tmpfs ollamactl-lab /run/systemd/nspawn
 mkdir "$dir/fs/upper" "$dir/fs/work" "$dir/fs/root"
 mount -t overlay -o "lowerdir=$lower,upperdir=$dir/fs/upper,workdir=$dir/fs/work" ollamactl-lab "$dir/fs/root"
 echo ready
@@ -52,6 +54,7 @@ class Sandbox:
 
     def __init__(self, layers: Sequence[Path]) -> None:
         """Mount it; `layers` are directories, the uppermost first."""
+        self.holder: subprocess.Popen[str] | None = None
         with locked("sandboxes"):  # so that nobody sweeps up a directory before its lock is taken
             sweep()
             # Not mkdtemp: its names may hold an underscore, which is no name for a machine (hostname(7)).
@@ -60,7 +63,6 @@ class Sandbox:
             self._lock = _try_lock(self.directory)
         self.name = self.directory.name
         self.cgroup = cgroup_root() / self.name
-        self.holder: subprocess.Popen[str] | None = None
         try:
             (self.directory / "fs").mkdir()
             self.cgroup.mkdir()
@@ -97,10 +99,14 @@ class Sandbox:
         enter = f'echo 0 >"{self.cgroup}/cgroup.procs" && exec nsenter --target={self.holder.pid} --mount -- "$@"'
         return ["sh", "-c", enter, "sh", *argv]
 
+    def kill_container(self) -> None:
+        """End a container at once, but not the holder, whose cgroup is the one above its two."""
+        for part in ("supervisor", "payload"):
+            kill_cgroup(self.cgroup / part)
+
     def close(self) -> None:
         """Kill everything in the cgroup, and leave nothing behind."""
-        if self.cgroup.exists():
-            kill_cgroup(self.cgroup)
+        kill_cgroup(self.cgroup)
         if self.holder is not None:
             self.holder.kill()
             self.holder.wait()
@@ -108,20 +114,17 @@ class Sandbox:
                 if pipe is not None:
                     pipe.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-        os.close(self._lock)
-
-
-def kill_processes(nspawn: subprocess.Popen[bytes], cgroup: Path) -> None:
-    """End a container at once, but not the holder, which lives in the same cgroup, above these two."""
-    for part in (cgroup / "supervisor", cgroup / "payload"):
-        if part.exists():
-            (part / "cgroup.kill").write_text("1")
-    nspawn.kill()  # it may not have got as far as making them
-    nspawn.wait()
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 def kill_cgroup(cgroup: Path) -> None:
-    """End all processes of a cgroup and of those below, and remove them all (cgroups(7), cgroup.kill)."""
+    """End all processes of a cgroup and of those below, and remove them all (cgroups(7), cgroup.kill).
+
+    Removing is a part of it: what systemd starts later in a cgroup that was killed once is killed too (seen on 6.18).
+    """
+    if not cgroup.exists():
+        return
     (cgroup / "cgroup.kill").write_text("1")
     deadline = time.monotonic() + 10
     while "populated 1" in (cgroup / "cgroup.events").read_text():
@@ -138,9 +141,7 @@ def sweep() -> None:
         lock = _try_lock(directory)
         if lock is None:
             continue
-        cgroup = cgroup_root() / directory.name
-        if cgroup.exists():
-            kill_cgroup(cgroup)
+        kill_cgroup(cgroup_root() / directory.name)
         shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from tests.lab import binaries, models
 from tests.lab.cache import say
@@ -24,83 +25,124 @@ def selfcheck() -> int:
     return 1 if problems else 0
 
 
-def _check_suite(suite: str) -> list[str]:
-    problems = []
+class Checks:
+    """Says what was seen, and remembers what should not have been."""
 
-    def check(what: str, seen: object, wanted: object) -> None:
-        say(f"{suite}: {what}: {seen}")
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self.problems: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Something to know, not to judge."""
+        say(f"{self.suite}: {line}")
+
+    def check(self, what: str, seen: object, wanted: object) -> None:
+        """Something that must be so."""
+        self.say(f"{what}: {seen or 'allowed'}")
         if seen != wanted:
-            problems.append(f"{suite}: {what}: {seen!r} instead of {wanted!r}")
+            self.problems.append(f"{self.suite}: {what}: {seen!r} instead of {wanted!r}")
 
+
+def _check_suite(suite: str) -> list[str]:
+    checks = Checks(suite)
     with Container.boot(suite, store=True) as machine:
         version = machine.run(["systemctl", "--version"]).stdout.splitlines()[0]
-        say(f"{suite}: booted in {machine.boot_seconds:.2f} s, {version}")
-        state = machine.run(["systemctl", "is-system-running"], check=False).stdout.strip()
-        check("system", state, "running")
-        if state != "running":
-            say(machine.run(["systemctl", "--failed", "--no-legend"]).stdout)
+        checks.say(f"booted in {machine.boot_seconds:.2f} s, {version}")
+        checks.check("system", _state(machine), "running")
         started = time.monotonic()
         for _ in range(20):
             machine.run(["true"])
-        say(f"{suite}: a run costs {(time.monotonic() - started) / 20 * 1000:.0f} ms")
-        _check_ollama(machine, check)
-        for what, properties, query, without, within in FENCES:
-            for fenced, wanted in ((False, without), (True, within)):
-                name = f"{what} {'on' if fenced else 'off'}"
-                check(name, _try_in_unit(machine, properties if fenced else (), query), wanted)
+        checks.say(f"a run costs {(time.monotonic() - started) / 20 * 1000:.0f} ms")
+        _check_ollama(machine, checks)
+        for minor in (0, 1):
+            machine.run(
+                f"mknod --mode=666 /dev/lab-card{minor} c 195 {minor}"
+            )  # no driver here: ENXIO, once let through
+        for fence in FENCES:
+            checks.check(f"{fence.what} without the fence", _try_in_unit(machine, (), fence.query), fence.without)
+            checks.check(f"{fence.what}", _try_in_unit(machine, fence.properties, fence.query), fence.within)
         user = machine.user("someone")
-        check("user manager", user.run(["systemctl", "--user", "is-system-running"], check=False).stdout.strip(), "running")
+        state = user.run(["systemctl", "--user", "is-system-running"], check=False).stdout.strip()
+        checks.check("user manager", state, "running")
         machine.reboot()
-        check("a file after a reboot", machine.exists("/home/someone"), True)
-        check("system after a reboot", machine.run(["systemctl", "is-system-running"], check=False).stdout.strip(), "running")
-    return problems
+        checks.check("a file is there after a reboot", machine.exists("/home/someone"), True)
+        checks.check("system after a reboot", _state(machine), "running")
+    return checks.problems
 
 
+def _state(machine: Container) -> str:
+    failed = machine.run(["systemctl", "list-units", "--failed", "--no-legend", "--plain"]).stdout
+    return machine.run(["systemctl", "is-system-running"], check=False).stdout.strip() + (
+        f" ({failed})" if failed else ""
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """A fence of systemd's: what the stand-in tries, and what errno it sees without the fence and within it."""
+
+    what: str
+    properties: tuple[str, ...]
+    query: str
+    without: str
+    within: str
+
+
+CARD_1 = ("DevicePolicy=closed", "DeviceAllow=/dev/char/195:1 rw")
+LOOPBACK = ("IPAddressDeny=any", "IPAddressAllow=127.0.0.1/32")
 FENCES = (
-    # what, properties, /standin/try query, errno without them, errno with them
-    ("DeviceAllow", ("DevicePolicy=closed", "DeviceAllow=/dev/char/195:1 rw"), "op=open&path=/dev/lab-card0&mode=rw", "ENXIO", "EPERM"),
-    ("DeviceAllow, the card allowed", ("DevicePolicy=closed", "DeviceAllow=/dev/char/195:1 rw"), "op=open&path=/dev/lab-card1&mode=rw", "ENXIO", "ENXIO"),
-    ("IPAddressDeny", ("IPAddressDeny=any", "IPAddressAllow=127.0.0.1/32"), "op=connect&address=127.0.0.2:1&timeout_ms=300", "ECONNREFUSED", "ETIMEDOUT"),
-    ("SystemCallFilter", ("SystemCallFilter=~unshare", "SystemCallErrorNumber=EPERM"), "op=unshare&flags=0x04000000", "", "EPERM"),
-    ("PrivateUsers and DynamicUser", ("DynamicUser=yes", "PrivateUsers=yes"), "op=kill&pid=1", "", "EPERM"),
+    Fence(
+        what="DeviceAllow= of another card", properties=CARD_1, query="op=open&path=/dev/lab-card0&mode=rw",
+        without="ENXIO", within="EPERM",
+    ),
+    Fence(
+        what="DeviceAllow= of this card", properties=CARD_1, query="op=open&path=/dev/lab-card1&mode=rw",
+        without="ENXIO", within="ENXIO",
+    ),
+    Fence(
+        what="IPAddressDeny=", properties=LOOPBACK, query="op=connect&address=127.0.0.2:1&timeout_ms=300",
+        without="ECONNREFUSED", within="ETIMEDOUT",
+    ),
+    Fence(
+        what="SystemCallFilter=", properties=("SystemCallFilter=~unshare", "SystemCallErrorNumber=EPERM"),
+        query="op=unshare&flags=0x04000000", without="", within="EPERM",
+    ),
+    Fence(
+        what="DynamicUser= and PrivateUsers=", properties=("DynamicUser=yes", "PrivateUsers=yes"),
+        query="op=kill&pid=1", without="", within="EPERM",
+    ),
 )  # fmt: skip
 
 
 def _try_in_unit(machine: Container, properties: tuple[str, ...], query: str) -> str:
     """The errno that the stand-in sees in a transient unit with these properties; empty when it was let."""
-    for minor in (0, 1):
-        if not machine.exists(f"/dev/lab-card{minor}"):
-            machine.run(["mknod", f"/dev/lab-card{minor}", "c", "195", str(minor)])
-            machine.run(["chmod", "666", f"/dev/lab-card{minor}"])
-    settings = ("Environment=OLLAMA_HOST=127.0.0.1:12000", "Environment=HOME=/tmp", "Environment=OLLAMA_MODELS=/tmp/models")
-    machine.run(
-        ["systemd-run", "--unit=lab-fence", "--service-type=exec", "--collect"]
-        + [f"--property={one}" for one in (*settings, *properties)]
-        + [binaries.STANDIN, "serve"]
-    )
+    address = "127.0.0.1:12000"
+    environment = (f"OLLAMA_HOST={address}", "HOME=/tmp", "OLLAMA_MODELS=/tmp/models")
+    arguments = [f"--setenv={one}" for one in environment] + [f"--property={one}" for one in properties]
+    unit = ["systemd-run", "--unit=lab-fence", "--service-type=exec", "--collect"]
+    machine.run([*unit, *arguments, binaries.STANDIN, "serve"])
     try:
-        answer = machine.run(f"{_wait('http://127.0.0.1:12000')} && curl --silent 'http://127.0.0.1:12000/standin/try?{query}'", timeout=30)
+        ask = f"curl --silent 'http://{address}/standin/try?{query}'"
+        answer = machine.run(f"{_wait(f'http://{address}')} && {ask}", timeout=30).stdout
     finally:
         machine.run(["systemctl", "stop", "lab-fence"])
-    return str(json.loads(answer.stdout)["errno"])
+    return str(json.loads(answer)["errno"])
 
 
-def _check_ollama(machine: Container, check: object) -> None:
-    assert callable(check)
-    machine.run(
-        ["systemd-run", "--unit=lab-ollama", "--service-type=exec", "--setenv=HOME=/root", "--setenv=OLLAMA_NO_CLOUD=1"]
-        + [f"--setenv=OLLAMA_MODELS={models.STORE}", binaries.OLLAMA, "serve"]
-    )
+def _check_ollama(machine: Container, checks: Checks) -> None:
+    environment = ("HOME=/root", "OLLAMA_NO_CLOUD=1", f"OLLAMA_MODELS={models.STORE}")
+    arguments = [f"--setenv={one}" for one in environment]
+    machine.run(["systemd-run", "--unit=lab-ollama", "--service-type=exec", *arguments, binaries.OLLAMA, "serve"])
     started = time.monotonic()
     machine.run(_wait(REAL), timeout=60)
-    say(f"{machine.suite}: ollama serve answers after {time.monotonic() - started:.2f} s")
+    checks.say(f"ollama serve answers after {time.monotonic() - started:.2f} s")
     tags = json.loads(machine.run(["curl", "--silent", f"{REAL}/api/tags"]).stdout)
-    names = sorted(name if ":" in name else f"{name}:latest" for name in (model.name for model in models.MODELS))
-    check("models", sorted(model["name"] for model in tags["models"]), names)
+    names = sorted(model.full_name for model in models.MODELS)
+    checks.check("models", sorted(model["name"] for model in tags["models"]), names)
     if machine.suite in EXTRA:  # the suite with a runner
         body = json.dumps({"model": "llama3", "prompt": "x", "stream": False, "options": {"num_predict": 2}})
         answer = json.loads(machine.run(["curl", "--silent", f"{REAL}/api/generate", "--data", body]).stdout)
-        check("generate", answer.get("done"), True)
+        checks.check("a real generate is done", answer.get("done"), True)
     machine.run(["systemctl", "stop", "lab-ollama"])
 
 

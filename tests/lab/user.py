@@ -27,18 +27,19 @@ class User:
             container.run(["useradd", "--create-home", "--shell", "/bin/bash", name])
         uid = int(container.run(["id", "-u", name]).stdout)
         container.run(["loginctl", "enable-linger", name])
-        container.run(["systemctl", "start", f"user@{uid}.service"])  # Type=notify: it returns when the manager is ready
+        container.run(["systemctl", "start", f"user@{uid}.service"])  # returns when the manager has said READY=1
         return cls(container=container, name=name, uid=uid, home=f"/home/{name}")
 
     @property
     def environment(self) -> dict[str, str]:
         """What tells systemctl --user where the manager is."""
         runtime = f"/run/user/{self.uid}"
-        return {"XDG_RUNTIME_DIR": runtime, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime}/bus", "LOGNAME": self.name}
+        bus = f"unix:path={runtime}/bus"
+        return {"XDG_RUNTIME_DIR": runtime, "DBUS_SESSION_BUS_ADDRESS": bus, "LOGNAME": self.name}
 
     def run(
         self, command: Command, *, check: bool = True, timeout: float = 120, env: Mapping[str, str] | None = None,
-        cwd: str | None = None, input: str | None = None,
+        cwd: str | None = None, input: str | None = None,  # noqa: A002
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Run a command as this user, in its home; otherwise like `Container.run`."""
         return self.container.run(
