@@ -57,6 +57,7 @@ _UNSET = {
     "hardening": "strict",
     "spread": "off",
 }
+_OWN_UNITS = re.compile(r"network-online\.target|modprobe@[a-z_]+\.service(?: modprobe@[a-z_]+\.service)*")
 _SECRETS_FILE = re.compile(r"/secrets/[^/]+\.env$")
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 
@@ -121,6 +122,8 @@ class _Reading:
                 self.words["binary"] = value.removesuffix(" serve")
             elif key == "EnvironmentFile" and _SECRETS_FILE.search(value):
                 self.words["secrets"] = "set"
+            elif key in ("After", "Wants") and _OWN_UNITS.fullmatch(value):
+                pass  # a consequence of host or gpus, which tell it
             elif word := _WORDS.get(key):
                 self.words[word] = f"{self.words[word]} {value}" if self.words.get(word) else value
             else:

@@ -25,8 +25,8 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
     return {
         "name": instance.name,
         "description": unitfile.plain(instance.description or ""),
-        "after": " ".join(map(unitfile.escape_specifiers, _after(instance))),
-        "wants": "network-online.target" if _needs_network(instance) else "",
+        "after": " ".join(map(unitfile.escape_specifiers, instance.after)),
+        "needs_network": _needs_network(instance),
         "requires": " ".join(map(unitfile.escape_specifiers, instance.requires)),
         "binary": unitfile.escape_exec_path(instance.binary) if own_binary else "",
         "user_name": _user_name(instance, facts),
@@ -50,7 +50,12 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
 def _user_name(instance: Instance, facts: Facts) -> str:
     if facts.layout.user:
         return ""
-    return facts.store_owner if instance.store is Store.WRITABLE else user_name(instance.name)
+    return facts.store_owner if _as_owner(instance, facts) else user_name(instance.name)
+
+
+def _as_owner(instance: Instance, facts: Facts) -> bool:
+    """Whether it runs as the store's owner, as it must to write it; `pins.problems` refuses a store of root's."""
+    return instance.store is Store.WRITABLE and not facts.layout.user and facts.store_owner not in ("", "root")
 
 
 def _environment_files(instance: Instance, facts: Facts) -> list[str]:
@@ -62,10 +67,6 @@ def _needs_network(instance: Instance) -> bool:
     """An address of the host's own must be there before the server binds it; loopback and the wildcards always are."""
     address = ipaddress.ip_address(instance.host)
     return not (address.is_loopback or address.is_unspecified)
-
-
-def _after(instance: Instance) -> tuple[str, ...]:
-    return (*(("network-online.target",) if _needs_network(instance) else ()), *instance.after)
 
 
 def _restart(restart: Restart, facts: Facts) -> dict[str, object]:
@@ -94,6 +95,7 @@ def _store(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]:
     libraries = f"{Path(program).parent.parent}/lib/ollama"  # where Ollama looks for its runners
     return {
         "store": instance.store.value,
+        "as_owner": _as_owner(instance, facts),
         "models_path": unitfile.escape_path(models),
         "models_temporary": unitfile.escape_temporary(models),
         "models_bind": unitfile.escape_bind(models),
@@ -113,7 +115,10 @@ def _devices(instance: Instance, facts: Facts, pinned: Pin) -> dict[str, object]
     modprobe = " ".join(f"-c={minor}" for minor in pinned.nvidia_minors or (0,))
     return {
         "cards_comment": _cards_comment(instance, facts) if fenced else "# gpus: by environment alone (hardening: off)",
+        "modules": [f"modprobe@{module}.service" for module in pinned.modules] if not facts.layout.user else [],
         "devices": pinned.devices if fenced else (),
+        # nvidia-modprobe runs within the unit's device fence and makes nodes; the server has no right to (CAP_MKNOD)
+        "access": "rw" if pinned.nvidia_minors is None else "rwm",
         # Nodes of /dev/dri, and with some distributions those of NVIDIA, belong to these groups
         "groups": " ".join(facts.groups) if uses_cards(instance) else "",
         "modprobe": modprobe if pinned.nvidia_minors is not None else "",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Facts, Gpu, Vendor
-from ollamactl.model import Backend, Fleet, Hardening, Instance
+from ollamactl.model import Backend, Fleet, Hardening, Instance, Store
 
 Variables = tuple[tuple[str, str], ...]
 _Report = Callable[..., Problem]
@@ -36,8 +36,16 @@ class Pin:
 
     environment: Variables
     devices: tuple[str, ...]
+    amd: bool = False
+    """Whether cards of AMD are known to be used."""
     nvidia_minors: tuple[int, ...] | None = None
     """The minors for nvidia-modprobe to make nodes of; None where no NVIDIA card is used."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Kernel modules to load first: a char-* class that /proc/devices lacks at the start stays denied."""
+        amd = ("amdgpu",) if self.amd else ()
+        return amd if self.nvidia_minors is None else ("nvidia_uvm", *amd)
 
 
 def pin(instance: Instance, gpus: Sequence[Gpu] | None) -> Pin:
@@ -74,19 +82,19 @@ def find(name: str, gpus: Iterable[Gpu], backend: Backend = Backend.AUTO) -> lis
 
 def _all_cards(instance: Instance, gpus: Sequence[Gpu] | None) -> Pin:
     """No variable names a card. Whole classes of devices, so that a driver loaded later needs no new unit."""
-    minors = _loaded_by_modprobe(gpus)
+    minors, amd = _every_minor(gpus), _any_amd(gpus)
     match instance.backend:
         case Backend.CUDA:
             return Pin(environment=(_NO_ROCM, _NO_VULKAN), devices=_NVIDIA_CLASSES, nvidia_minors=minors)
         case Backend.ROCM:  # ROCm reads CUDA_VISIBLE_DEVICES too: only the devices keep it from NVIDIA cards
-            return Pin(environment=(_NO_VULKAN,), devices=_AMD_CLASSES)
+            return Pin(environment=(_NO_VULKAN,), devices=_AMD_CLASSES, amd=amd)
         case Backend.VULKAN:
             environment: Variables = (_NO_CUDA, _NO_ROCM, _VULKAN)
         case _:
             # Where CUDA or ROCm serve a card, Vulkan would offer it a second time; without such a card (an Intel one,
             # say) Vulkan is all there is.
             environment = (_VULKAN if gpus == () else _NO_VULKAN,)
-    return Pin(environment=environment, devices=_NVIDIA_CLASSES + _AMD_CLASSES, nvidia_minors=minors)
+    return Pin(environment=environment, devices=_NVIDIA_CLASSES + _AMD_CLASSES, amd=amd, nvidia_minors=minors)
 
 
 def _vulkan(names: Sequence[str], gpus: Sequence[Gpu] | None) -> Pin:
@@ -94,14 +102,19 @@ def _vulkan(names: Sequence[str], gpus: Sequence[Gpu] | None) -> Pin:
     environment: Variables = (_NO_CUDA, _NO_ROCM, _VULKAN)
     if all(name.isdecimal() for name in names):
         numbers = ("GGML_VK_VISIBLE_DEVICES", ",".join(names))
-        devices = _NVIDIA_CLASSES + _AMD_CLASSES
-        return Pin(environment=(*environment, numbers), devices=devices, nvidia_minors=_loaded_by_modprobe(gpus))
+        return Pin(
+            environment=(*environment, numbers),
+            devices=_NVIDIA_CLASSES + _AMD_CLASSES,
+            amd=_any_amd(gpus),
+            nvidia_minors=_every_minor(gpus),
+        )
     cards = [card for name in names for card in find(name, gpus or ())]
     nvidia = [card for card in cards if card.vendor is Vendor.NVIDIA]
     amd = [card for card in cards if card.vendor is Vendor.AMD]
     return Pin(
         environment=environment,
         devices=((*_nvidia_devices(nvidia), _NVIDIA_MODESET) if nvidia else ()) + (_amd_devices(amd) if amd else ()),
+        amd=bool(amd),
         nvidia_minors=_minors(nvidia) if nvidia else None,
     )
 
@@ -120,7 +133,7 @@ def _nvidia(values: Sequence[str], cards: Sequence[Gpu]) -> Pin:
 def _amd(values: Sequence[str], cards: Sequence[Gpu]) -> Pin:
     """No CUDA_VISIBLE_DEVICES: ROCm reads that too."""
     environment = (("ROCR_VISIBLE_DEVICES", ",".join(values)), _NO_VULKAN)
-    return Pin(environment=environment, devices=_amd_devices(cards))
+    return Pin(environment=environment, devices=_amd_devices(cards), amd=True)
 
 
 def _nvidia_devices(cards: Sequence[Gpu]) -> tuple[str, ...]:
@@ -140,11 +153,15 @@ def _minors(cards: Iterable[Gpu]) -> tuple[int, ...]:
     return tuple(card.minor for card in cards if card.minor is not None)
 
 
-def _loaded_by_modprobe(gpus: Sequence[Gpu] | None) -> tuple[int, ...] | None:
+def _every_minor(gpus: Sequence[Gpu] | None) -> tuple[int, ...] | None:
     """The minors of every card; None where the host is known and has none of NVIDIA's."""
     if gpus is None or any(gpu.vendor is Vendor.NVIDIA for gpu in gpus):
         return _minors(gpus or ())
     return None
+
+
+def _any_amd(gpus: Sequence[Gpu] | None) -> bool:
+    return any(gpu.vendor is Vendor.AMD for gpu in gpus or ())
 
 
 def _guess(instance: Instance) -> Vendor:
@@ -154,12 +171,25 @@ def _guess(instance: Instance) -> Vendor:
 
 
 def problems(fleet: Fleet, facts: Facts) -> tuple[Problem, ...]:
-    """Every card of the spec that this host cannot give as it is asked for, in the order of the spec."""
-    return tuple(
-        problem
-        for instance in fleet.instances
-        if instance.gpus and uses_cards(instance)
-        for problem in _problems(instance, facts)
+    """What the spec asks of this host that it cannot give: cards, and an owner for a writable store."""
+    found: list[Problem] = []
+    for instance in fleet.instances:
+        if instance.gpus and uses_cards(instance):
+            found += _problems(instance, facts)
+        if instance.store is Store.WRITABLE and not facts.layout.user and facts.store_owner in ("", "root"):
+            found.append(_ownerless(instance, fleet, facts))
+    return tuple(found)
+
+
+def _ownerless(instance: Instance, fleet: Fleet, facts: Facts) -> Problem:
+    """A server that may write the store runs as its owner, and none may run as root."""
+    return Problem(
+        path=f"instances.{instance.name}.store",
+        instance=instance.name,
+        message=f"{fleet.models_dir} {'belongs to root' if facts.store_owner else 'has no known owner'}: "
+        "a server that may write it runs as its owner, and none runs as root",
+        hint="make a user for it: `useradd --system ollama`, then "
+        f"`install -d -o ollama -g ollama {fleet.models_dir} && chown -R ollama:ollama {fleet.models_dir}`",
     )
 
 

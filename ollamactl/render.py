@@ -15,6 +15,7 @@ from ollamactl.dropin import context
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, File, FileKind
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, Store
+from ollamactl.modelname import ModelName
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -97,8 +98,8 @@ def _text(path: str, text: str, kind: FileKind, instance: str = "", mode: int = 
 def _manifests(instance: Instance, facts: Facts) -> list[Manifest]:
     if instance.store is not Store.ISOLATED:
         return []
-    full = [model if ":" in model.rpartition("/")[2] else f"{model}:latest" for model in instance.models]
-    return [facts.manifests[model] for model in full if model in facts.manifests]
+    names = [ModelName.parse(model).short for model in instance.models]
+    return [facts.manifests[name] for name in names if name in facts.manifests]
 
 
 def _view(instance: Instance, manifests: list[Manifest], folder: str) -> Iterator[File]:
