@@ -68,13 +68,15 @@ def _missing(base: str, name: str, present: Sequence[str]) -> Problem:
 def _pull(base: str, name: str) -> str:
     """What to type to have a model pulled by a server for the purpose: the managed ones can't."""
     serve = f"sudo sh -c 'umask 022; OLLAMA_HOST=127.0.0.1:11999 OLLAMA_NOPRUNE=1 OLLAMA_MODELS={base} ollama serve'"
-    return f"{serve} & OLLAMA_HOST=127.0.0.1:11999 ollama pull {name}; then stop that server"
+    return (
+        f"`{serve}`, in another terminal `OLLAMA_HOST=127.0.0.1:11999 ollama pull {name}`, then end the first (Ctrl-C)"
+    )
 
 
 def _present(models_dir: Path) -> tuple[str, ...]:
     from ollamactl import store
 
-    return tuple(store.read(models_dir))
+    return tuple(sorted(store.read(models_dir)))
 
 
 def _damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:

@@ -1,0 +1,87 @@
+import os
+
+import pytest
+
+from ollamactl import binary
+from ollamactl.errors import HostError
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Makes an executable script; every folder above is open to others, as pytest's own are not."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+
+    def make(script, mode=0o755):
+        path = tmp_path / "ollama"
+        path.write_bytes(script if isinstance(script, bytes) else f"#!/bin/sh\n{script}\n".encode())
+        path.chmod(mode)
+        return str(path)
+
+    binary.version.cache_clear()
+    return make
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        (["Warning: could not connect to a running Ollama instance", "Warning: client version is 0.34.0"], "0.34.0"),
+        (["ollama version is 0.34.1-rc2"], "0.34.1-rc2"),
+        (["ollama version is 0.5.4", "Warning: client version is 0.34.0"], "0.34.0"),
+        (["ollama version 0.1.14"], "0.1.14"),
+    ],
+)
+def test_version_is_the_programs_own(program, said, version):
+    path = program("".join(f"echo '{line}'\n" for line in said))
+    assert binary.version(path) == version
+    assert binary.problem(path) is None
+
+
+def test_it_is_asked_away_from_any_server_and_any_home(program):
+    assert (
+        binary.version(program('echo "client version is $OLLAMA_HOST,$HOME,$OLLAMA_MODELS"'))
+        == "127.0.0.1:1,/nonexistent,"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo GNU coreutils 9.1", "is not Ollama"),
+        ("exit 3", "is not Ollama"),
+        (b"\x7fELF\x02\x01\x01" + b"\0" * 11 + b"\xb7\0" + b"\0" * 60, "is no program for this machine"),
+        (b"#!/no/such/loader\n", "its loader is missing"),
+    ],
+)
+def test_what_is_no_ollama_for_this_machine_is_said(program, script, words):
+    path = program(script)
+    with pytest.raises(HostError, match=words):
+        binary.version(path)
+    found = binary.problem(path)
+    assert found
+    assert words in found.message
+    assert found.path == path
+    assert found.hint
+
+
+def test_a_program_that_hangs_is_given_up(program, monkeypatch):
+    monkeypatch.setattr(binary, "_TIMEOUT", 0.1)
+    with pytest.raises(HostError, match="did not end"):
+        binary.version(program("exec sleep 9"))
+
+
+def test_rights(program, tmp_path):
+    path = program("echo client version is 1.0", mode=0o750)
+    assert "chmod a+rx" in binary.problem(path).hint
+    assert binary.problem(path, others=False) is None
+    path = program("echo client version is 1.0")
+    tmp_path.chmod(0o700)
+    assert f"chmod o+x {tmp_path}" in binary.problem(path).hint
+
+
+def test_what_is_not_there_or_no_file(tmp_path):
+    assert binary.problem(str(tmp_path / "no")).message == "there is no such file"
+    assert binary.problem(str(tmp_path)).message == "is not a file"
+    with pytest.raises(HostError, match="there is no such file"):
+        binary.version(str(tmp_path / "no"))

@@ -1,0 +1,216 @@
+import hashlib
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from ollamactl import store
+from ollamactl.errors import NotPermitted
+from ollamactl.modelname import ModelName
+
+LLAMA, CODER, PRIVATE = "llama3:latest", "acme/coder:7b", "registry.example:5000/a/b:c"
+
+
+def wanted(*names):
+    return [ModelName.parse(name) for name in names]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A store of three models that share a blob, open to others up to pytest's own folders."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    base = tmp_path / "models"
+    (base / "blobs").mkdir(parents=True)
+    for name in (LLAMA, CODER, PRIVATE):
+        layers = [blob(base, b"weights"), blob(base, name.encode())]
+        manifest = {"schemaVersion": 2, "config": blob(base, b"{}"), "layers": layers}
+        path = base / "manifests" / ModelName.parse(name).manifest_path
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(manifest) + "\n")
+    return base
+
+
+def blob(base, data):
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    (base / "blobs" / digest.replace(":", "-")).write_bytes(data)
+    return {"mediaType": "application/x", "digest": digest, "size": len(data)}
+
+
+def blob_path(base, data):
+    return base / "blobs" / f"sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+def problems(models, *names):
+    return store.problems(models, store.read(models, wanted=wanted(*names)), wanted(*names))
+
+
+def test_all_models_by_the_name_that_ollama_lists(models):
+    found = store.read(models)
+    assert sorted(found) == sorted([LLAMA, CODER, PRIVATE])
+    manifest = found[LLAMA]
+    assert manifest.path == "registry.ollama.ai/library/llama3/latest"
+    assert manifest.data == (models / "manifests" / manifest.path).read_bytes()
+    assert manifest.digest == hashlib.sha256(manifest.data).hexdigest()
+
+
+def test_only_what_is_wanted_is_opened(models):
+    for name in (CODER, PRIVATE):
+        (models / "manifests" / ModelName.parse(name).manifest_path).write_bytes(b"x" * (2 << 20))
+    found = store.read(models, wanted=wanted(LLAMA, "no:such"))
+    assert list(found) == [LLAMA]
+
+
+def test_what_is_no_manifest_by_its_place_is_passed_by(models):
+    library = models / "manifests/registry.ollama.ai/library"
+    (library / "llama3/.ollamactl-1").write_text("{}")
+    (library / "llama3/deep").mkdir()
+    (library / "llama3/deep/er").write_text("{}")
+    (library / "stray").write_text("{}")
+    os.mkfifo(library / "llama3/pipe")
+    assert sorted(store.read(models)) == sorted([LLAMA, CODER, PRIVATE])
+
+
+def test_a_link_is_followed_within_the_store_only(models, tmp_path):
+    secret = tmp_path / "shadow"
+    secret.write_text("root:x")
+    folder = models / "manifests/registry.ollama.ai/library/llama3"
+    (folder / "outside").symlink_to(secret)
+    (folder / "blob").symlink_to(blob_path(models, b"{}"))
+    (folder / "up").symlink_to("../../../../../shadow")
+    found = store.read(models)
+    assert found["llama3:blob"].data == b"{}"
+    assert not {"llama3:outside", "llama3:up"} & set(found)
+
+
+def test_a_store_that_is_itself_linked_and_spread_over_disks_is_read(models, tmp_path):
+    shutil.move(models / "manifests", tmp_path / "elsewhere")
+    (models / "manifests").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(models)
+    assert LLAMA in store.read(tmp_path / "link")
+
+
+@pytest.mark.parametrize("size", [100, 512, 513, 514, 1536, 1537, 1538, 3585, 4000])
+def test_the_digest_leaves_out_a_newline_that_ollamas_decoder_does_not_read(size):
+    data = b'{"a":"' + b"x" * (size - 9) + b'"}\n'
+    hashed = data[:-1] if size in (513, 1537, 3585) else data
+    assert store.digest(data) == hashlib.sha256(hashed).hexdigest()
+
+
+def test_a_store_that_is_not_there_is_empty(tmp_path):
+    assert store.read(tmp_path / "no") == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+def test_a_store_that_the_caller_may_not_read_is_not_an_empty_one(models):
+    (models / "manifests").chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(NotPermitted, match="manifests"):
+            store.read(models)
+        with pytest.raises(NotPermitted, match="llama3"):
+            store.read(models, wanted=wanted(LLAMA))
+    finally:
+        os.seteuid(0)
+
+
+def test_a_sound_store_has_no_problems(models):
+    assert problems(models, LLAMA, CODER, PRIVATE) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lama3", "the nearest name there is llama3:latest"),
+        ("LLAMA3", "the nearest name there is llama3:latest"),
+        ("zzz:9b", "there are acme/coder:7b, llama3:latest"),
+    ],
+)
+def test_a_missing_model_comes_with_what_is_there_and_how_to_pull(models, name, words):
+    (found,) = problems(models, LLAMA, name)
+    short = ModelName.parse(name).short
+    assert f"the model {short} is not in the store" in found.message
+    assert words in found.message
+    assert f"OLLAMA_MODELS={models}" in found.hint
+    assert f"ollama pull {short}" in found.hint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"config": 1, "layers": []}',
+        b'{"config": {"digest": "sha256:../x", "size": 1}, "layers": []}',
+        b"[" * 9000,
+    ],
+)
+def test_a_damaged_manifest(models, data):
+    path = models / "manifests" / ModelName.parse(LLAMA).manifest_path
+    path.write_bytes(data)
+    (found,) = problems(models, LLAMA)
+    assert (found.message, found.path) == (f"the manifest of {LLAMA} is damaged", str(path))
+
+
+def test_a_missing_and_a_cut_blob_are_each_told_once(models):
+    blob_path(models, b"weights").write_bytes(b"wei")
+    blob_path(models, LLAMA.encode()).unlink()
+    cut, missing = problems(models, LLAMA, CODER)
+    assert cut.message == f"a part of {LLAMA} has 3 bytes instead of 7"
+    assert f"rm {blob_path(models, b'weights')}" in cut.hint
+    assert "missing" in missing.message
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode"),
+    [("blobs", 0o750), (".", 0o700), (f"blobs/sha256-{hashlib.sha256(b'weights').hexdigest()}", 0o600)],
+)
+def test_what_the_servers_users_can_not_read(models, closed, mode):
+    (models / closed).chmod(mode)
+    (found,) = problems(models, LLAMA)
+    assert str((models / closed).resolve()) in found.message
+    assert found.hint == f"`sudo chmod -R o+rX {models}`"
+    assert store.problems(models, store.read(models), wanted(LLAMA), others=False) == ()
+
+
+def test_a_parent_that_others_may_not_pass(models, tmp_path):
+    tmp_path.chmod(0o750)
+    (found,) = problems(models, LLAMA)
+    assert found.hint == f"`sudo chmod o+x {tmp_path}`"
+
+
+@pytest.mark.parametrize("given", ["home/.ollama", "home", "home/.ollama/models/manifests"])
+def test_a_folder_near_the_store_is_led_to_it(models, tmp_path, given):
+    (tmp_path / "home/.ollama").mkdir(parents=True)
+    shutil.move(models, tmp_path / "home/.ollama/models")
+    (found,) = problems(tmp_path / given, LLAMA)
+    assert f"`models: {tmp_path}/home/.ollama/models`" in found.hint
+
+
+def test_no_store_an_empty_one_and_a_file(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    said = [problems(tmp_path / name, LLAMA)[0].message for name in ("no", "empty", "file")]
+    assert said == [
+        "there is no model store here",
+        "holds no models yet (no manifests/ and blobs/ in it)",
+        "is not a directory",
+    ]
+
+
+def test_two_hundred_models_do_not_slow_one(models):
+    for number in range(200):
+        folder = models / f"manifests/registry.ollama.ai/library/m{number}"
+        folder.mkdir()
+        (folder / "latest").write_text("{}")
+    started = time.perf_counter()
+    store.read(models, wanted=wanted(LLAMA))
+    one = time.perf_counter() - started
+    started = time.perf_counter()
+    store.read(models)
+    assert one < (time.perf_counter() - started) / 5
