@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab.cache import Artifact, LabError, cache_dir, locked
+from tests.lab.cache import Artifact, LabError, locked
 from tests.lab.host import call, make_venv
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,11 @@ def main(target: str) -> int:
 def ensure_packages() -> None:
     """Debian packages that the program and its tests import; costs 0.2 s when all are there."""
     missing = {package for module, package in MODULES.items() if not _imports(module)}
-    missing |= {package for command, package in COMMANDS.items() if subprocess.run(["which", command], capture_output=True).returncode}
+    missing |= {
+        package
+        for command, package in COMMANDS.items()
+        if subprocess.run(["which", command], capture_output=True).returncode
+    }
     if not missing:
         return
     if os.geteuid() != 0:
