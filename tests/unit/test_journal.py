@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +7,7 @@ from ollamactl import journal
 
 
 @pytest.fixture
-def journalctl(tmp_path, monkeypatch):
+def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A journalctl that prints its arguments and then what a test wrote to `says`."""
     program = tmp_path / "journalctl"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\ncat {tmp_path}/says\n')
@@ -16,7 +17,7 @@ def journalctl(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_tail_asks_for_the_unit(journalctl):
+def test_tail_asks_for_the_unit(journalctl: Path) -> None:
     assert journal.tail("ollama@x.service", lines=3) == (
         "--quiet", "--no-pager", "--output=cat", "--lines=3", "--unit=ollama@x.service",
     )  # fmt: skip
@@ -24,29 +25,29 @@ def test_tail_asks_for_the_unit(journalctl):
 
 
 @pytest.mark.parametrize(("user", "field"), [(False, "INVOCATION_ID"), (True, "USER_INVOCATION_ID")])
-def test_tail_of_one_run_includes_what_the_manager_said(journalctl, user, field):
+def test_tail_of_one_run_includes_what_the_manager_said(journalctl: Path, user: bool, field: str) -> None:
     assert journal.tail("a.service", invocation="0a1b", user=user)[-3:] == (
         "_SYSTEMD_INVOCATION_ID=0a1b", "+", f"{field}=0a1b",
     )  # fmt: skip
 
 
-def test_lines_cannot_change_the_terminal(journalctl):
+def test_lines_cannot_change_the_terminal(journalctl: Path) -> None:
     (journalctl / "says").write_bytes(b"\n\x1b[31mred\x07\tend\n\xff\n")
     assert journal.tail("a.service")[-2:] == ("�[31mred�\tend", "�")
 
 
-def test_without_journalctl_there_are_no_lines(tmp_path, monkeypatch):
+def test_without_journalctl_there_are_no_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert journal.tail("a.service") == ()
 
 
-def test_a_hanging_journal_is_given_up(journalctl, monkeypatch):
+def test_a_hanging_journal_is_given_up(journalctl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (journalctl / "journalctl").write_text("#!/bin/sh\nexec sleep 9\n")
     monkeypatch.setattr(journal, "_TIMEOUT", 0.1)
     assert journal.tail("a.service") == ()
 
 
-def test_follow_command():
+def test_follow_command() -> None:
     assert journal.follow_command(["a.service"]) == ["journalctl", "--unit=a.service"]
     assert journal.follow_command(["a.service", "b.service"], follow=True, lines=5, since="-1h", user=True) == [
         "journalctl", "--output=with-unit", "--follow", "--lines=5", "--since=-1h",
@@ -54,7 +55,7 @@ def test_follow_command():
     ]  # fmt: skip
 
 
-def test_the_real_journalctl_takes_both_forms():
+def test_the_real_journalctl_takes_both_forms() -> None:
     for command in (
         ["journalctl", "-q", "--no-pager", "_SYSTEMD_INVOCATION_ID=0a", "+", "INVOCATION_ID=0a"],
         [*journal.follow_command(["a.service", "b.service"], lines=1, since="-1h"), "--no-pager"],

@@ -12,7 +12,7 @@ from ollamactl import processes
 
 
 @pytest.fixture
-def proc(tmp_path):
+def proc(tmp_path: Path) -> Path:
     """A /proc with one process, 77, whose files a test fills."""
     folder = tmp_path / "77"
     (folder / "fd").mkdir(parents=True)
@@ -27,11 +27,11 @@ def proc(tmp_path):
 
 
 @pytest.mark.parametrize(("inodes", "found"), [({42}, 42), ({7, 41}, 41), ({4}, None), (set(), None)])
-def test_holds_socket(proc, inodes, found):
+def test_holds_socket(proc: Path, inodes: set[int], found: int | None) -> None:
     assert processes.holds_socket(77, inodes, proc) == found
 
 
-def test_a_process_that_is_gone_holds_nothing_and_says_nothing(proc):
+def test_a_process_that_is_gone_holds_nothing_and_says_nothing(proc: Path) -> None:
     assert processes.holds_socket(78, {41}, proc) is None
     assert processes.environ(78, "HOME", proc) is None
     assert processes.same_binary(78, "/usr/bin/env", proc) is None
@@ -43,7 +43,7 @@ def test_a_process_that_is_gone_holds_nothing_and_says_nothing(proc):
     ("name", "value"),
     [("HOME", "/root"), ("XHOME", "/no"), ("EMPTY", ""), ("LAST", "\udcff=1"), ("OME", None), ("root", None)],
 )
-def test_environ_finds_whole_names_only(proc, name, value):
+def test_environ_finds_whole_names_only(proc: Path, name: str, value: str | None) -> None:
     assert processes.environ(77, name, proc) == value
 
 
@@ -61,19 +61,19 @@ def test_environ_finds_whole_names_only(proc, name, value):
         ("8:memory:/process_api/82\n", None),
     ],
 )
-def test_unit_of_is_the_innermost_unit(proc, cgroup, unit):
+def test_unit_of_is_the_innermost_unit(proc: Path, cgroup: str, unit: str | None) -> None:
     (proc / "77/cgroup").write_text(cgroup)
     assert processes.unit_of(77, proc) == unit
 
 
-def test_owner_says_who_in_one_line(proc):
+def test_owner_says_who_in_one_line(proc: Path) -> None:
     assert processes.owner(42, proc) == processes.Process(
         pid=77, command="/usr/bin/ollama serve a b", unit="ollama.service", exe="/usr/bin/ollama"
     )
     assert processes.owner(43, proc) is None
 
 
-def test_a_long_command_is_cut_and_a_kernel_thread_has_brackets(proc):
+def test_a_long_command_is_cut_and_a_kernel_thread_has_brackets(proc: Path) -> None:
     (proc / "77/cmdline").write_bytes(b"x" * 5000)
     assert len(processes.describe(77, proc).command) == 200
     (proc / "77/cmdline").write_bytes(b"")
@@ -81,7 +81,7 @@ def test_a_long_command_is_cut_and_a_kernel_thread_has_brackets(proc):
     assert processes.describe(77, proc).command == "[kworker/0:1]"
 
 
-def test_this_process_on_the_running_kernel():
+def test_this_process_on_the_running_kernel() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         inode = os.fstat(server.fileno()).st_ino
         assert processes.holds_socket(os.getpid(), {inode}) == inode
@@ -91,14 +91,14 @@ def test_this_process_on_the_running_kernel():
     assert Path(holder.exe or "").samefile(sys.executable)
 
 
-def test_started_at_is_about_now():
+def test_started_at_is_about_now() -> None:
     with subprocess.Popen(["sleep", "9"]) as child:
         started = processes.started_at(child.pid)
         child.kill()
     assert started == pytest.approx(time.time(), abs=3)
 
 
-def test_a_replaced_binary_is_another_even_while_it_runs(tmp_path):
+def test_a_replaced_binary_is_another_even_while_it_runs(tmp_path: Path) -> None:
     binary = tmp_path / "program"
     shutil.copy("/bin/sleep", binary)
     with subprocess.Popen([binary, "9"]) as child:

@@ -3,22 +3,23 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from ollamactl import store
-from ollamactl.errors import NotPermitted
+from ollamactl.errors import NotPermitted, Problem
 from ollamactl.modelname import ModelName
 
 LLAMA, CODER, PRIVATE = "llama3:latest", "acme/coder:7b", "registry.example:5000/a/b:c"
 
 
-def wanted(*names):
+def wanted(*names: str) -> list[ModelName]:
     return [ModelName.parse(name) for name in names]
 
 
 @pytest.fixture
-def models(tmp_path):
+def models(tmp_path: Path) -> Path:
     """A store of three models that share a blob, open to others up to pytest's own folders."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and str(folder) not in ("/", "/tmp"):
@@ -34,21 +35,21 @@ def models(tmp_path):
     return base
 
 
-def blob(base, data):
+def blob(base: Path, data: bytes) -> dict[str, object]:
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     (base / "blobs" / digest.replace(":", "-")).write_bytes(data)
     return {"mediaType": "application/x", "digest": digest, "size": len(data)}
 
 
-def blob_path(base, data):
+def blob_path(base: Path, data: bytes) -> Path:
     return base / "blobs" / f"sha256-{hashlib.sha256(data).hexdigest()}"
 
 
-def problems(models, *names):
+def problems(models: Path, *names: str) -> tuple[Problem, ...]:
     return store.problems(models, store.read(models, wanted=wanted(*names)), wanted(*names))
 
 
-def test_all_models_by_the_name_that_ollama_lists(models):
+def test_all_models_by_the_name_that_ollama_lists(models: Path) -> None:
     found = store.read(models)
     assert sorted(found) == sorted([LLAMA, CODER, PRIVATE])
     manifest = found[LLAMA]
@@ -57,14 +58,14 @@ def test_all_models_by_the_name_that_ollama_lists(models):
     assert manifest.digest == hashlib.sha256(manifest.data).hexdigest()
 
 
-def test_only_what_is_wanted_is_opened(models):
+def test_only_what_is_wanted_is_opened(models: Path) -> None:
     for name in (CODER, PRIVATE):
         (models / "manifests" / ModelName.parse(name).manifest_path).write_bytes(b"x" * (2 << 20))
     found = store.read(models, wanted=wanted(LLAMA, "no:such"))
     assert list(found) == [LLAMA]
 
 
-def test_what_is_no_manifest_by_its_place_is_passed_by(models):
+def test_what_is_no_manifest_by_its_place_is_passed_by(models: Path) -> None:
     library = models / "manifests/registry.ollama.ai/library"
     (library / "llama3/.ollamactl-1").write_text("{}")
     (library / "llama3/deep").mkdir()
@@ -74,7 +75,7 @@ def test_what_is_no_manifest_by_its_place_is_passed_by(models):
     assert sorted(store.read(models)) == sorted([LLAMA, CODER, PRIVATE])
 
 
-def test_a_link_is_followed_within_the_store_only(models, tmp_path):
+def test_a_link_is_followed_within_the_store_only(models: Path, tmp_path: Path) -> None:
     secret = tmp_path / "shadow"
     secret.write_text("root:x")
     folder = models / "manifests/registry.ollama.ai/library/llama3"
@@ -86,7 +87,7 @@ def test_a_link_is_followed_within_the_store_only(models, tmp_path):
     assert not {"llama3:outside", "llama3:up"} & set(found)
 
 
-def test_a_store_that_is_itself_linked_and_spread_over_disks_is_read(models, tmp_path):
+def test_a_store_that_is_itself_linked_and_spread_over_disks_is_read(models: Path, tmp_path: Path) -> None:
     shutil.move(models / "manifests", tmp_path / "elsewhere")
     (models / "manifests").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "link").symlink_to(models)
@@ -94,18 +95,18 @@ def test_a_store_that_is_itself_linked_and_spread_over_disks_is_read(models, tmp
 
 
 @pytest.mark.parametrize("size", [100, 512, 513, 514, 1536, 1537, 1538, 3585, 4000])
-def test_the_digest_leaves_out_a_newline_that_ollamas_decoder_does_not_read(size):
+def test_the_digest_leaves_out_a_newline_that_ollamas_decoder_does_not_read(size: int) -> None:
     data = b'{"a":"' + b"x" * (size - 9) + b'"}\n'
     hashed = data[:-1] if size in (513, 1537, 3585) else data
     assert store.digest(data) == hashlib.sha256(hashed).hexdigest()
 
 
-def test_a_store_that_is_not_there_is_empty(tmp_path):
+def test_a_store_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert store.read(tmp_path / "no") == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
-def test_a_store_that_the_caller_may_not_read_is_not_an_empty_one(models):
+def test_a_store_that_the_caller_may_not_read_is_not_an_empty_one(models: Path) -> None:
     (models / "manifests").chmod(0o700)
     os.seteuid(65534)
     try:
@@ -117,7 +118,7 @@ def test_a_store_that_the_caller_may_not_read_is_not_an_empty_one(models):
         os.seteuid(0)
 
 
-def test_a_sound_store_has_no_problems(models):
+def test_a_sound_store_has_no_problems(models: Path) -> None:
     assert problems(models, LLAMA, CODER, PRIVATE) == ()
 
 
@@ -129,7 +130,7 @@ def test_a_sound_store_has_no_problems(models):
         ("zzz:9b", "there are acme/coder:7b, llama3:latest"),
     ],
 )
-def test_a_missing_model_comes_with_what_is_there_and_how_to_pull(models, name, words):
+def test_a_missing_model_comes_with_what_is_there_and_how_to_pull(models: Path, name: str, words: str) -> None:
     (found,) = problems(models, LLAMA, name)
     short = ModelName.parse(name).short
     assert f"the model {short} is not in the store" in found.message
@@ -150,14 +151,14 @@ def test_a_missing_model_comes_with_what_is_there_and_how_to_pull(models, name, 
         b"[" * 9000,
     ],
 )
-def test_a_damaged_manifest(models, data):
+def test_a_damaged_manifest(models: Path, data: bytes) -> None:
     path = models / "manifests" / ModelName.parse(LLAMA).manifest_path
     path.write_bytes(data)
     (found,) = problems(models, LLAMA)
     assert (found.message, found.path) == (f"the manifest of {LLAMA} is damaged", str(path))
 
 
-def test_a_missing_and_a_cut_blob_are_each_told_once(models):
+def test_a_missing_and_a_cut_blob_are_each_told_once(models: Path) -> None:
     blob_path(models, b"weights").write_bytes(b"wei")
     blob_path(models, LLAMA.encode()).unlink()
     cut, missing = problems(models, LLAMA, CODER)
@@ -170,7 +171,7 @@ def test_a_missing_and_a_cut_blob_are_each_told_once(models):
     ("closed", "mode"),
     [("blobs", 0o750), (".", 0o700), (f"blobs/sha256-{hashlib.sha256(b'weights').hexdigest()}", 0o600)],
 )
-def test_what_the_servers_users_can_not_read(models, closed, mode):
+def test_what_the_servers_users_can_not_read(models: Path, closed: str, mode: int) -> None:
     (models / closed).chmod(mode)
     (found,) = problems(models, LLAMA)
     assert str((models / closed).resolve()) in found.message
@@ -178,21 +179,21 @@ def test_what_the_servers_users_can_not_read(models, closed, mode):
     assert store.problems(models, store.read(models), wanted(LLAMA), others=False) == ()
 
 
-def test_a_parent_that_others_may_not_pass(models, tmp_path):
+def test_a_parent_that_others_may_not_pass(models: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     (found,) = problems(models, LLAMA)
     assert found.hint == f"`sudo chmod o+x {tmp_path}`"
 
 
 @pytest.mark.parametrize("given", ["home/.ollama", "home", "home/.ollama/models/manifests"])
-def test_a_folder_near_the_store_is_led_to_it(models, tmp_path, given):
+def test_a_folder_near_the_store_is_led_to_it(models: Path, tmp_path: Path, given: str) -> None:
     (tmp_path / "home/.ollama").mkdir(parents=True)
     shutil.move(models, tmp_path / "home/.ollama/models")
     (found,) = problems(tmp_path / given, LLAMA)
     assert f"`models: {tmp_path}/home/.ollama/models`" in found.hint
 
 
-def test_no_store_an_empty_one_and_a_file(tmp_path):
+def test_no_store_an_empty_one_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     said = [problems(tmp_path / name, LLAMA)[0].message for name in ("no", "empty", "file")]
@@ -203,7 +204,7 @@ def test_no_store_an_empty_one_and_a_file(tmp_path):
     ]
 
 
-def test_two_hundred_models_do_not_slow_one(models):
+def test_two_hundred_models_do_not_slow_one(models: Path) -> None:
     for number in range(200):
         folder = models / f"manifests/registry.ollama.ai/library/m{number}"
         folder.mkdir()

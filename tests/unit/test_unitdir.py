@@ -1,6 +1,7 @@
 import os
 import resource
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from ollamactl.unitdir import Links, UnitDir
 UNITS = "/etc/systemd/system"
 STATE = "/var/lib/ollamactl"
 OURS = f"{MARKER}\n[Unit]\n".encode()
+Place = tuple[UnitDir, Layout, Path]
 
 
 @pytest.fixture(params=["--root", "host"])
-def place(request, tmp_path):
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The same folders as another root, and as the host's own at unusual places: the unit dir and its layout."""
     if request.param == "--root":
         return UnitDir(tmp_path), Layout(), tmp_path
@@ -25,41 +27,41 @@ def place(request, tmp_path):
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
 @pytest.fixture
-def units(root):
+def units(root: Path) -> UnitDir:
     (root / "etc/systemd/system").mkdir(parents=True)
     return UnitDir(root)
 
 
-def template(data=OURS):
+def template(data: bytes = OURS) -> File:
     return File(path=f"{UNITS}/ollama@.service", data=data, kind=FileKind.TEMPLATE)
 
 
-def drop_in(name, data=OURS, layout=None):
+def drop_in(name: str, data: bytes = OURS, layout: Layout | None = None) -> File:
     unit_dir = layout.unit_dir if layout else UNITS
     path = f"{unit_dir}/ollama@{name}.service.d/10-ollamactl.conf"
     return File(path=path, data=data, kind=FileKind.DROP_IN, instance=name)
 
 
-def secrets(name, data=OURS, layout=None):
+def secrets(name: str, data: bytes = OURS, layout: Layout | None = None) -> File:
     path = f"{(layout or Layout()).secrets}/{name}.env"
     return File(path=path, data=data, kind=FileKind.SECRETS, instance=name, mode=0o600)
 
 
-def view(name, data=b"{}", layout=None):
+def view(name: str, data: bytes = b"{}", layout: Layout | None = None) -> File:
     path = f"{(layout or Layout()).views}/{name}/registry.ollama.ai/library/m/latest"
     return File(path=path, data=data, kind=FileKind.VIEW, instance=name)
 
 
-def tree(folder):
+def tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def test_what_is_written_is_what_is_managed(place):
+def test_what_is_written_is_what_is_managed(place: Place) -> None:
     units, layout, _ = place
     files = [make(name, layout=layout) for make in (drop_in, secrets, view) for name in ("a", "b")]
     units.write_all(files)
@@ -72,7 +74,7 @@ def test_what_is_written_is_what_is_managed(place):
     assert units.leftovers(layout) == ()
 
 
-def test_what_is_removed_takes_its_empty_folders_along_and_no_more(place):
+def test_what_is_removed_takes_its_empty_folders_along_and_no_more(place: Place) -> None:
     units, layout, root = place
     files = [make(name, layout=layout) for make in (drop_in, secrets, view) for name in ("a", "b")]
     units.write_all(files)
@@ -85,7 +87,7 @@ def test_what_is_removed_takes_its_empty_folders_along_and_no_more(place):
     assert [path.name for path in (root / "var/lib/ollamactl/views").iterdir()] == ["b"]
 
 
-def test_an_administrators_drop_in_keeps_the_folder(units, root):
+def test_an_administrators_drop_in_keeps_the_folder(units: UnitDir, root: Path) -> None:
     units.write(drop_in("a"))
     other = root / "etc/systemd/system/ollama@a.service.d/override.conf"
     other.write_text("[Service]\n")
@@ -95,7 +97,7 @@ def test_an_administrators_drop_in_keeps_the_folder(units, root):
         units.remove(f"{UNITS}/ollama@a.service.d/override.conf")
 
 
-def test_folders_are_open_and_secrets_closed_whatever_the_umask(units, root):
+def test_folders_are_open_and_secrets_closed_whatever_the_umask(units: UnitDir, root: Path) -> None:
     before = os.umask(0o077)
     try:
         units.write_all([drop_in("a"), secrets("a"), view("a")])
@@ -112,7 +114,7 @@ def test_folders_are_open_and_secrets_closed_whatever_the_umask(units, root):
     assert units.mode(secrets("b").path) == 0o600
 
 
-def test_a_write_replaces_the_file_and_its_mode_but_never_writes_into_it(units, root):
+def test_a_write_replaces_the_file_and_its_mode_but_never_writes_into_it(units: UnitDir, root: Path) -> None:
     path = root / UNITS[1:] / "ollama@.service"
     units.write(template())
     path.chmod(0o600)
@@ -123,11 +125,12 @@ def test_a_write_replaces_the_file_and_its_mode_but_never_writes_into_it(units, 
 
 
 @pytest.mark.parametrize("data", [b"[Service]\n", b"", b"\n" + OURS, b"\xff"])
-def test_a_foreign_file_is_seen_and_neither_overwritten_nor_removed(units, root, data):
+def test_a_foreign_file_is_seen_and_neither_overwritten_nor_removed(units: UnitDir, root: Path, data: bytes) -> None:
     path = root / UNITS[1:] / "ollama@.service"
     path.write_bytes(data)
     assert not units.managed()[template().path].ours
-    for change in (lambda: units.write_all([drop_in("a"), template()]), lambda: units.remove(template().path)):
+    write: Callable[[], None] = lambda: units.write_all([drop_in("a"), template()])  # noqa: E731
+    for change in (write, lambda: units.remove(template().path)):
         with pytest.raises(HostError, match="not ollamactl's") as refused:
             change()
         assert f"mv {path} {path}.bak" in refused.value.hint
@@ -135,7 +138,7 @@ def test_a_foreign_file_is_seen_and_neither_overwritten_nor_removed(units, root,
     assert tree(root) == ["etc/systemd/system/ollama@.service"]
 
 
-def test_a_masked_unit_stays_masked_and_says_how_to_unmask(units, root):
+def test_a_masked_unit_stays_masked_and_says_how_to_unmask(units: UnitDir, root: Path) -> None:
     path = root / UNITS[1:] / "ollama@.service"
     path.symlink_to("/dev/null")
     seen = units.managed()[template().path]
@@ -146,14 +149,14 @@ def test_a_masked_unit_stays_masked_and_says_how_to_unmask(units, root):
     assert path.is_symlink()
 
 
-def test_a_unit_that_takes_an_instances_place_is_seen(units, root):
+def test_a_unit_that_takes_an_instances_place_is_seen(units: UnitDir, root: Path) -> None:
     (root / UNITS[1:] / "ollama@llama3.service").write_text("[Service]\n")
     (root / UNITS[1:] / "ollama.service").write_text("[Service]\n")
     assert [(file.path, file.ours) for file in units.managed().values()] == [(f"{UNITS}/ollama@llama3.service", False)]
 
 
 @pytest.mark.parametrize("link", ["etc/systemd/system/ollama@a.service.d", "var/lib/ollamactl/views/a"])
-def test_a_linked_folder_of_ours_is_not_written_through(units, root, link):
+def test_a_linked_folder_of_ours_is_not_written_through(units: UnitDir, root: Path, link: str) -> None:
     (root / "elsewhere").mkdir()
     (root / link).parent.mkdir(parents=True, exist_ok=True)
     (root / link).symlink_to(root / "elsewhere")
@@ -163,7 +166,7 @@ def test_a_linked_folder_of_ours_is_not_written_through(units, root, link):
     assert not any((root / "elsewhere").iterdir())
 
 
-def test_nothing_is_written_outside_the_root(root, tmp_path_factory):
+def test_nothing_is_written_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (root / "etc").symlink_to(outside)
     with pytest.raises(HostError, match="leads out of"):
@@ -172,12 +175,12 @@ def test_nothing_is_written_outside_the_root(root, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", ["etc/x", "/etc/../x", "/etc//x", ""])
-def test_a_path_that_is_not_plain_is_refused(units, path):
+def test_a_path_that_is_not_plain_is_refused(units: UnitDir, path: str) -> None:
     with pytest.raises(HostError, match="plain absolute path"):
         units.read(path)
 
 
-def test_a_write_that_fails_changes_no_file_and_leaves_none(units, root):
+def test_a_write_that_fails_changes_no_file_and_leaves_none(units: UnitDir, root: Path) -> None:
     units.write_all([drop_in("a"), drop_in("b")])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
@@ -190,14 +193,14 @@ def test_a_write_that_fails_changes_no_file_and_leaves_none(units, root):
     assert len(tree(root)) == 2
 
 
-def test_a_file_where_a_folder_belongs_is_said(units, root):
+def test_a_file_where_a_folder_belongs_is_said(units: UnitDir, root: Path) -> None:
     (root / UNITS[1:] / "ollama@a.service.d").write_text("")
     with pytest.raises(HostError, match=r"cannot .*not a directory"):
         units.write(drop_in("a"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
-def test_without_root_it_is_not_permitted(units, root):
+def test_without_root_it_is_not_permitted(units: UnitDir, root: Path) -> None:
     units.write_all([template(), secrets("a")])
     for folder in (root, *root.parents):
         if folder.stat().st_uid == 0 and str(folder) not in ("/", "/tmp"):
@@ -218,7 +221,7 @@ def test_without_root_it_is_not_permitted(units, root):
         os.seteuid(0)
 
 
-def test_what_a_killed_run_left_is_listed_removed_and_not_taken_for_a_file(units, root):
+def test_what_a_killed_run_left_is_listed_removed_and_not_taken_for_a_file(units: UnitDir, root: Path) -> None:
     units.write_all([drop_in("a"), view("a")])
     left = [f"{UNITS}/.ollamactl-1-0", f"{Path(drop_in('a').path).parent}/.ollamactl-1-1", f"{Path(view('a').path).parent}/.ollamactl-1-2"]  # fmt: skip  # noqa: E501
     for path in left:
@@ -232,7 +235,7 @@ def test_what_a_killed_run_left_is_listed_removed_and_not_taken_for_a_file(units
 
 
 @pytest.mark.parametrize("user", [False, True])
-def test_enablement_links_are_those_of_systemctl(root, user):
+def test_enablement_links_are_those_of_systemctl(root: Path, user: bool) -> None:
     layout = Layout(user=user)
     units = UnitDir(root, layout)
     for _ in range(2):
@@ -249,7 +252,7 @@ def test_enablement_links_are_those_of_systemctl(root, user):
     assert units.links(layout) == Links(wanted=(), target=False)
 
 
-def test_more_files_than_a_process_may_have_open(units):
+def test_more_files_than_a_process_may_have_open(units: UnitDir) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (400, hard))
     try:
