@@ -1,0 +1,187 @@
+"""The rules that no single value can break: within an instance and across the fleet. Pure."""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from ollamactl import depchecks, restartcheck, varchecks
+from ollamactl.errors import Location, Problem, Severity
+from ollamactl.model import Backend, Egress, Fleet, Instance, Store
+from ollamactl.modelname import ModelName
+from ollamactl.quantity import format_size
+from ollamactl.specplace import Path, Place
+
+_ALL_ADDRESSES = {"0.0.0.0", "::"}  # noqa: S104
+_UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
+_OURS = ("/var/lib/ollamactl", "/var/lib/ollamactl-instances")
+# A store there is hidden from the units, lost at a boot, or takes the system's own files for its own.
+_NO_STORE = ("/", "/bin", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/root", "/run", "/sbin", "/srv", "/usr")
+_NO_STORE_BELOW = ("/boot", "/dev", "/etc", "/proc", "/sys", "/tmp", "/var/tmp")  # noqa: S108
+
+
+def check(fleet: Fleet, locations: Mapping[Path, Location]) -> tuple[Problem, ...]:
+    """Every problem of a fleet whose single values are right; `locations` is where they stand in the spec."""
+    place = Place(locations)
+    found = [*_store(fleet, place), *_ports(fleet, place), *_cards(fleet, place), *depchecks.check(fleet, place)]
+    for instance in fleet.instances:
+        for rule in (_names, _reach, _backend, _limits, restartcheck.check, varchecks.check):
+            found += rule(instance, place)
+    if not fleet.instances and not any(path[:1] == ("instances",) and len(path) == 2 for path in locations):
+        message = "names no instance: apply removes every instance that it has installed"
+        found.append(place.problem(("instances",), message, severity=Severity.WARNING))
+    # What stands in `defaults` is found once for each instance, and said once.
+    return tuple({(problem.path, problem.message): problem for problem in found}.values())
+
+
+@lru_cache(maxsize=4096)
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback
+
+
+def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
+    models, path = fleet.models_dir, ("ollama", "models")
+    parents = any(_below(ours, models) for ours in _OURS)
+    if models in _NO_STORE or parents or any(_below(models, folder) for folder in _NO_STORE_BELOW):
+        yield place.problem(path, f"{models} is no place for a store", "the usual one is /var/lib/ollama/models")
+    for ours in _OURS:
+        if _below(models, ours):
+            yield place.problem(path, f"{models} lies in {ours}, which is ollamactl's own", "choose another folder")
+    writers = [instance for instance in fleet.instances if instance.store is Store.WRITABLE]
+    if len(writers) > 1:
+        names = _list([instance.name for instance in writers])
+        yield place.problem(
+            place.of(writers[1].name, "store"),
+            f"{names} can all change the one store: they can remove or overwrite each other's models",
+            "keep store: writable for one of them",
+            Severity.WARNING,
+        )
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _ports(fleet: Fleet, place: Place) -> Iterator[Problem]:
+    by_port = defaultdict(list)
+    for instance in fleet.instances:
+        by_port[instance.port].append(instance)
+        if instance.port < 1024:
+            message = f"{instance.port} is below 1024, which a server without root's rights cannot bind"
+            yield place.problem(place.of(instance.name, "port"), message, "write a port from 1024 to 65535")
+    taken = set(by_port)
+    for port, instances in by_port.items():
+        first: dict[str, Instance] = {}
+        for instance in instances:
+            clash = next((first[host] for host in first if _overlap(host, instance.host)), None)
+            first.setdefault(instance.host, instance)
+            if clash:
+                where = place.line(place.of(clash.name, "port"))
+                free = next((number for number in range(max(port, 1024), 65536) if number not in taken), 0)
+                taken.add(free)
+                yield place.problem(
+                    place.of(instance.name, "port"),
+                    f"{instance.listen} is taken by {clash.name}{where}"
+                    + (f", which listens on {clash.listen}" if clash.host != instance.host else ""),
+                    f"write another port, such as {free}" if free else "write another port",
+                )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two listeners on one port collide: Go's net.Listen binds IPv4 and IPv6 for 0.0.0.0 and [::] alike."""
+    return one == other or one in _ALL_ADDRESSES or other in _ALL_ADDRESSES
+
+
+def _cards(fleet: Fleet, place: Place) -> Iterator[Problem]:
+    users = defaultdict(list)
+    everything = []
+    for instance in fleet.instances:
+        if instance.gpus is None:
+            everything.append(instance.name)
+            continue
+        for at, card in enumerate(instance.gpus):
+            if card in instance.gpus[:at]:
+                path = place.of(instance.name, "gpus", at)
+                yield place.problem(path, f"names card {card} twice", "name it once")
+            else:
+                users[card].append(instance.name)
+    for card, names in users.items():
+        if len(names) > 1:
+            message = f"card {card} is shared by {_list(names)}: they do not see each other's use of its VRAM"
+            yield place.problem(place.of(names[1], "gpus"), message, severity=Severity.NOTE)
+    if len(everything) > 1:
+        message = f"{_list(everything)} may each use every card: they do not see each other's use of the VRAM"
+        hint = "give each its own: gpus: [...]; the cards of this host: ollamactl gpus"
+        yield place.problem(place.of(everything[1], "gpus"), message, hint, Severity.NOTE)
+
+
+def _names(instance: Instance, place: Place) -> Iterator[Problem]:
+    name = instance.name
+    if name.endswith(_UNIT_SUFFIXES):
+        message = "is no name for an instance: it ends like a unit's"
+        yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
+    if instance.models_from_name:
+        message = f"serves the model {instance.models[0]}, after its name"
+        yield place.problem(place.of(name), message, "write models: [...] for another", Severity.NOTE)
+        return
+    seen: dict[str, str] = {}
+    for at, model in enumerate(instance.models):
+        folded = ModelName.parse(model).folded if len(instance.models) > 1 else model
+        if folded in seen:
+            message = (
+                f"{model} is the same model as {seen[folded]}" if model != seen[folded] else f"{model} stands twice"
+            )
+            yield place.problem(place.of(name, "models", at), message, "name it once")
+        seen.setdefault(folded, model)
+
+
+def _reach(instance: Instance, place: Place) -> Iterator[Problem]:
+    name, host, allow = instance.name, instance.host, instance.allow
+    if len(allow) > 1 and "any" in allow:
+        yield place.problem(place.of(name, "allow"), "any is everybody: the rest says nothing", "write allow: [any]")
+    if _is_loopback(host):
+        if allow and (place.written(name, "allow") or place.written(name, "host")):
+            message = f"{host} is loopback: nobody but this host reaches it, allow or not"
+            hint = "remove allow, or listen on the network: host: 0.0.0.0"
+            yield place.problem(place.of(name, "allow"), message, hint, Severity.WARNING)
+        return
+    path = place.of(name, "host")
+    if not allow:
+        yield place.problem(
+            path,
+            f"{host} is more than this host: Ollama has no authentication, so say who may reach it",
+            "allow: [any] for everybody (containers on this host too, which cannot reach 127.0.0.1),"
+            " or networks: allow: [10.0.0.0/8, 172.17.0.0/16]",
+        )
+    elif instance.egress is Egress.OPEN and allow != ("any",):
+        yield place.problem(
+            place.of(name, "egress"),
+            f"open does not go with allow: {_list(list(allow))}: one filter of addresses serves both ways"
+            " (systemd's IPAddressAllow=), so a fence against clients would also close the way out",
+            "allow: [any], or egress: closed",
+        )
+
+
+def _backend(instance: Instance, place: Place) -> Iterator[Problem]:
+    name = instance.name
+    if instance.backend is Backend.CPU and instance.gpus != ():
+        yield place.problem(place.of(name, "gpus"), "names cards, but backend is cpu", "write gpus: none")
+    elif instance.gpus == () and instance.backend not in (Backend.AUTO, Backend.CPU):
+        message = f"{instance.backend} needs a card, but gpus is none"
+        yield place.problem(place.of(name, "backend"), message, "write backend: cpu, or name a card in gpus")
+    if instance.spread and instance.gpus is not None and len(instance.gpus) < 2:
+        message = "has no effect with less than two cards"
+        yield place.problem(place.of(name, "spread"), message, "remove it", Severity.WARNING)
+
+
+def _limits(instance: Instance, place: Place) -> Iterator[Problem]:
+    high, top = instance.limits.memory_high, instance.limits.memory_max
+    if high and top and high > top:
+        message = f"{format_size(high)} is more than memory_max, {format_size(top)}: it would never take effect"
+        yield place.problem(place.of(instance.name, "limits", "memory_high"), message, "write less than memory_max")
+
+
+def _list(names: list[str]) -> str:
+    if len(names) > 6:
+        names = [*names[:5], f"{len(names) - 5} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

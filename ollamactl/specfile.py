@@ -1,0 +1,179 @@
+"""From the text of a spec to a valid Fleet, or to every problem at once. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from ollamactl import checks, ollama_env, schema, specvalue, yamltree
+from ollamactl.errors import Location, Problem, Severity, SpecError
+from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, unit_name
+from ollamactl.specplace import Path, dotted
+from ollamactl.yamltree import Tree
+
+_MAX_VIOLATIONS = 100
+_MAX_INSTANCES = 5000
+_MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "restart": lambda values: Restart(**values),
+    "limits": lambda values: Limits(**values),
+    "environment": lambda values: tuple(values.items()),
+    "secrets": lambda values: tuple(values.items()),
+}
+_GROUPS = {"restart": specvalue.RESTART, "limits": specvalue.LIMITS}
+_OLLAMA = {"binary": specvalue.path, "models": specvalue.path}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A valid spec: its fleet, the warnings and notes about it, and where each value stands."""
+
+    fleet: Fleet
+    problems: tuple[Problem, ...]
+    locations: Mapping[Path, Location]
+
+
+def load(data: bytes, *, name: str, source: str = "", validated: bool = False) -> Spec:
+    """Read a spec; `name` is what messages call the file, `source` the absolute path that the fleet keeps.
+
+    `validated` says that these very bytes have passed this very version before, and leaves the JSON Schema out, which
+    takes most of the time; all else still runs. Raises SpecError with every problem, in the order of the file.
+    """
+    tree = yamltree.parse(data, name=name)
+    reader = _Reader(tree)
+    if not validated:
+        reader.validate()
+    fleet = reader.fleet(source)
+    problems = [*tree.problems, *reader.problems, *checks.check(fleet, tree.locations)]
+    problems.sort(key=lambda problem: (problem.location.line, problem.location.column) if problem.location else (0, 0))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise SpecError(problems)
+    return Spec(fleet=fleet, problems=tuple(problems), locations=tree.locations)
+
+
+class _Reader:
+    """Turns plain data into the model, and leaves out what is wrong, so that the rest can still be checked."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.problems: list[Problem] = []
+        self.wrong: set[Path] = set()
+        self.holds_wrong: set[Path] = set()
+        self.readers: Mapping[str, Callable[[Any], Any]] = {}
+
+    def validate(self) -> None:
+        """Hold the data against the JSON Schema."""
+        instances = self.tree.data.get("instances") if isinstance(self.tree.data, dict) else None
+        if isinstance(instances, dict) and len(instances) > _MAX_INSTANCES:
+            self._fail(("instances",), f"holds {len(instances)} instances; one host can have {_MAX_INSTANCES}")
+            raise SpecError(self.problems)
+        for violation in islice(schema.violations(self.tree.data), _MAX_VIOLATIONS):
+            path = violation.path
+            self.wrong.add(path)
+            self.holds_wrong.update(path[:depth] for depth in range(len(path) + 1))
+            location = self.tree.locations.key(path) if violation.on_key else None
+            self._fail(path, violation.message, violation.hint, location)
+
+    def fleet(self, source: str) -> Fleet:
+        """The fleet of all instances that can be read; what is wrong with the others is in `problems`."""
+        data = _mapping(self.tree.data)
+        raw = _mapping(data.get("instances"))
+        unit = specvalue.each(lambda value: unit_name(value) if value in raw else specvalue.unit(value, raw))
+        self.readers = {**specvalue.READERS, "after": unit, "requires": unit}
+        ollama = self._values(_mapping(data.get("ollama")), ("ollama",), _OLLAMA)
+        binary = ollama.get("binary", Fleet().binary)
+        defaults = self._settings(_mapping(data.get("defaults")), ("defaults",))
+        shared = {"binary": binary, **_built(defaults)}
+        instances = []
+        for name, value in raw.items():
+            path: Path = ("instances", name)
+            before = len(self.problems)
+            own = self._settings(_mapping(value), path)
+            for key in _MERGED:
+                if key in own and key in defaults:
+                    own[key] = {**defaults[key], **own[key]}
+            settings = {**shared, **_built(own)}
+            if settings["binary"] is None:
+                settings["binary"] = binary
+            if settings.get("backend") is Backend.CPU:
+                settings.setdefault("gpus", ())
+            if "models" not in settings and path not in self.holds_wrong:
+                self._models_from_name(name, path, settings)
+            if len(self.problems) == before and path not in self.holds_wrong:
+                instances.append(Instance(name=name, **settings))
+        models_dir = ollama.get("models", Fleet().models_dir)
+        return Fleet(binary=binary, models_dir=models_dir, instances=tuple(instances), source=source)
+
+    def _settings(self, raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        """The values of one instance, or of `defaults`, as far as they are written."""
+        settings = self._values(raw, path, self.readers)
+        for key in _MERGED:
+            if key in settings:
+                settings[key] = (
+                    self._values(settings[key], (*path, key), _GROUPS[key])
+                    if key in _GROUPS
+                    else self._variables(settings[key], (*path, key))
+                )
+        return settings
+
+    def _values(
+        self, raw: Mapping[str, Any], path: Path, readers: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any]:
+        result = {}
+        for key, value in raw.items():
+            if self.wrong and self._is_wrong((*path, key), value):
+                continue
+            read = readers.get(key)
+            try:
+                result[key] = value if read is None or value is None else read(value)
+            except specvalue.WrongValueError as error:
+                at = (*path, key) if error.item is None else (*path, key, error.item)
+                self._fail(at, str(error), error.hint)
+        return result
+
+    def _variables(self, raw: Mapping[str, Any], path: Path) -> dict[str, str]:
+        result = {}
+        for name, value in raw.items():
+            at = (*path, name)
+            if self.wrong and self._is_wrong(at, value):
+                continue
+            # What YAML reads as a number or a boolean reaches the server as it is written.
+            text = value if isinstance(value, str) else self.tree.words[at]
+            try:
+                result[name] = ollama_env.normalise(name, text)
+            except ValueError as error:
+                self._fail(at, str(error), f'write {name}: "0" or {name}: "1"')
+        return result
+
+    def _models_from_name(self, name: str, path: Path, settings: dict[str, Any]) -> None:
+        try:
+            settings["models"] = (specvalue.model(name),)
+            settings["models_from_name"] = True
+        except specvalue.WrongValueError:
+            self._fail(path, f"{name!r} is no model's name, and models are not given", "write models: [NAME, ...]")
+
+    def _is_wrong(self, path: Path, value: object) -> bool:
+        return path in self.wrong or (path in self.holds_wrong and not isinstance(value, dict))
+
+    def _fail(self, path: Path, message: str, hint: str = "", location: Location | None = None) -> None:
+        at = path
+        while location is None and at:
+            location = self.tree.locations.get(at)
+            at = at[:-1]
+        instance = str(path[1]) if path[:1] == ("instances",) and len(path) > 1 else ""
+        self.problems.append(
+            Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
+        )
+
+
+def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with their groups as the model holds them."""
+    built = dict(settings)
+    for key, make in _MERGED.items():
+        if key in built:
+            built[key] = make(built[key])
+    return built
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; what else it may be, the schema has reported."""
+    return value if isinstance(value, dict) else {}

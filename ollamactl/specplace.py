@@ -1,0 +1,57 @@
+"""Problems of an instance, put where the spec writes the value: in the instance or in `defaults`."""
+
+from collections.abc import Mapping
+
+from ollamactl.errors import Location, Problem, Severity
+
+Path = tuple[str | int, ...]
+
+
+def dotted(path: Path) -> str:
+    """A path as messages write it: `instances.mistral.allow[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+class Place:
+    """Finds where a value stands."""
+
+    def __init__(self, locations: Mapping[Path, Location]) -> None:
+        self._locations = locations
+
+    def of(self, instance: str, *keys: str | int) -> Path:
+        """The path of an instance's value: its own, that of `defaults`, or the nearest that is written."""
+        own: Path = ("instances", instance, *keys)
+        shared: Path = ("defaults", *keys)
+        if own in self._locations or not keys:
+            return own
+        if shared in self._locations:
+            return shared
+        return own if len(keys) == 1 else self.of(instance, *keys[:-1])
+
+    def written(self, instance: str, *keys: str | int) -> bool:
+        """Whether the instance itself writes the value."""
+        return ("instances", instance, *keys) in self._locations
+
+    def line(self, path: Path) -> str:
+        """` (line 12)` of the place, or an empty string."""
+        location = self._find(path)
+        return f" (line {location.line})" if location else ""
+
+    def problem(self, path: Path, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> Problem:
+        """A problem at a path, or at the nearest one above it that is written."""
+        return Problem(
+            message=message,
+            hint=hint,
+            path=dotted(path),
+            location=self._find(path),
+            severity=severity,
+            instance=str(path[1]) if path[0] == "instances" and len(path) > 1 else "",
+        )
+
+    def _find(self, path: Path) -> Location | None:
+        while path:
+            if (location := self._locations.get(path)) is not None:
+                return location
+            path = path[:-1]
+        return None

@@ -1,0 +1,275 @@
+"""The values of single keys: from what the spec says to what the model holds. Each reader raises WrongValueError."""
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from ollamactl import quantity, suggest
+from ollamactl.model import Backend, Egress, Hardening, Network, RestartPolicy, State, Store, Toggle
+from ollamactl.modelname import ModelName
+
+_PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
+_UUID = re.compile(r"GPU-[0-9a-f]{4,12}(?:-[0-9a-f]{1,12}){0,4}|GPU-[0-9a-f]{16,32}", re.IGNORECASE)
+_ORIGIN = re.compile(r"(https?|(chrome|safari|moz|ms-browser)-extension)://[^/]")
+_UNIT = re.compile(
+    r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|swap|device|path|timer|slice|scope)", re.ASCII
+)
+_CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
+
+
+class WrongValueError(ValueError):
+    """A value that cannot be: the sentence, what to type instead, and the place in a list."""
+
+    def __init__(self, message: str, hint: str = "", item: int | None = None) -> None:
+        super().__init__(message)
+        self.hint, self.item = hint, item
+
+
+def duration(value: str | int) -> float:
+    """Seconds; infinite for `forever`."""
+    if isinstance(value, int):
+        if value < 0:
+            raise WrongValueError(f"{value} is no duration", "write forever for a wait without end")
+        value = str(value)
+    try:
+        return quantity.parse_duration(value)
+    except ValueError as error:
+        hint = "write forever" if value.startswith("-") else "write a duration such as 90s, 5m, 1h30m or forever"
+        raise WrongValueError(str(error), hint) from None
+
+
+def finite(value: str | int) -> float:
+    """Seconds, not forever."""
+    seconds = duration(value)
+    if math.isinf(seconds):
+        raise WrongValueError("cannot be forever", "write a duration such as 90s")
+    return seconds
+
+
+def positive(value: str | int) -> float:
+    """Seconds, more than 0."""
+    seconds = duration(value)
+    if seconds <= 0:
+        raise WrongValueError("must be more than 0", "write a duration such as 5m, or forever")
+    return seconds
+
+
+def size(value: str | int) -> int:
+    """Bytes."""
+    try:
+        number = value if isinstance(value, int) else quantity.parse_size(value)
+    except ValueError as error:
+        raise WrongValueError(str(error), "write a size such as 512M or 24G") from None
+    if not 0 < number < 1 << 60:
+        raise WrongValueError(f"{value} is no size between 1 byte and an exbibyte", "write a size such as 512M or 24G")
+    return number
+
+
+@lru_cache(maxsize=4096)
+def host(text: str) -> str:
+    """A literal address that a server can listen on, in its canonical spelling."""
+    if text.lower() == "localhost":
+        raise WrongValueError("must be a literal IP address, not a name", "write 127.0.0.1 (or ::1)")
+    if "://" in text:
+        raise WrongValueError("must be an IP address, not a URL", "write the address alone, and the port as port:")
+    if "%" in text:
+        raise WrongValueError("a zone (%...) is not supported", "write an address that needs none")
+    if text.startswith("[") or re.fullmatch(r"[0-9.]+:[0-9]+", text):
+        raise WrongValueError(f"{text!r} is no bare address", "write it without brackets; the port is a key of its own")
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        hint = "a name is not looked up: write the address that it has, 127.0.0.1 for this host, 0.0.0.0 for all"
+        raise WrongValueError(f"{text!r} is no IP address", hint) from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            raise WrongValueError(f"{text!r} is an IPv4 address in IPv6 clothes", f"write {address.ipv4_mapped}")
+        if address.is_link_local:
+            raise WrongValueError(f"{text!r} is link-local and needs a zone", "write an address that needs none")
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise WrongValueError(f"{text!r} is no address of one host", "write 127.0.0.1 for this host, 0.0.0.0 for all")
+    return str(address)
+
+
+@lru_cache(maxsize=4096)
+def network(text: str) -> str:
+    """A network in canonical CIDR form, or `any`."""
+    if text.lower() == "any":
+        return "any"
+    if text.lower() == "localhost":
+        raise WrongValueError("loopback may always reach the port", "remove it")
+    if "%" in text:
+        raise WrongValueError("a zone (%...) is not supported", "write the network without it")
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        hint = "write a network such as 10.0.0.0/8, an address, or any; names are not looked up"
+        raise WrongValueError(f"{text!r} is no network", hint) from None
+    if isinstance(found, ipaddress.IPv6Network) and (mapped := found.network_address.ipv4_mapped):
+        raise WrongValueError(
+            f"{text!r} is an IPv4 network in IPv6 clothes", f"write {mapped}/{max(0, found.prefixlen - 96)}"
+        )
+    if "/" in text and found.network_address != ipaddress.ip_address(text.partition("/")[0]):
+        raise WrongValueError(f"{text!r} has bits set behind its prefix", f"write {found}")
+    return str(found)
+
+
+def allow(value: str | list[str]) -> tuple[str, ...]:
+    """Networks, each once, or ("any",)."""
+    return tuple(dict.fromkeys(each(network)(value)))
+
+
+def card(value: str | int) -> str:
+    """One card: an index, a UUID, or a PCI address as sysfs writes it."""
+    if isinstance(value, int):
+        if not 0 <= value < 1024:
+            raise WrongValueError(f"{value} is no index of a card", "write gpus: none for no card")
+        return str(value)
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        return str(int(text))
+    if match := _PCI.fullmatch(text.lower()):
+        domain, bus, device, function = match.groups()
+        # nvidia-smi writes the domain with eight digits, sysfs with at least four.
+        return f"{int(domain or '0', 16):04x}:{bus}:{device}.{function}"
+    if _UUID.fullmatch(text):
+        return f"GPU-{text[4:].lower()}"
+    if text.upper().startswith("MIG-"):
+        raise WrongValueError("a slice of a card (MIG) cannot be pinned yet", "name the whole card: ollamactl gpus")
+    if text.lower() in ("all", "none"):
+        raise WrongValueError(f"{text} cannot stand in a list", f"write gpus: {text.lower()}")
+    hint = (
+        f"write [{text}]" if re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)+", text) else "the cards of this host: ollamactl gpus"
+    )
+    raise WrongValueError(f"{text!r} is no card: neither an index, a UUID (GPU-...) nor a PCI address", hint)
+
+
+def gpus(value: str | int | list[str | int]) -> tuple[str, ...] | None:
+    """Cards; () is none, None is all."""
+    if value == "all":
+        return None
+    return () if value == "none" else each(card)(value)
+
+
+def origin(text: str) -> str:
+    """A web origin that Ollama takes; with others it panics at start (gin-contrib/cors, Config.Validate)."""
+    if "," in text or " " in text or not text:
+        raise WrongValueError(f"{text!r} is no web origin", "write one item for each origin")
+    if text.count("*") > 1:
+        raise WrongValueError(f"{text!r} holds more than one *", "write one * at most")
+    if "*" not in text and not _ORIGIN.match(text):
+        raise WrongValueError(f"{text!r} has no scheme that Ollama takes", f"write http://{text} or https://{text}")
+    return text
+
+
+def model(text: str) -> str:
+    """A model's short name with its tag."""
+    try:
+        name = ModelName.parse(text)
+    except ValueError as error:
+        raise WrongValueError(str(error), "write it as ollama pull takes it: llama3, acme/coder:7b") from None
+    if name.cloud:
+        raise WrongValueError(f"{text!r} runs at ollama.com, not here", "name a model that the store can hold")
+    return name.short
+
+
+def path(text: str) -> str:
+    """An absolute path, normalised."""
+    if not text.startswith("/"):
+        hint = "systemd knows no ~: write the path out" if text.startswith("~") else "write it from / on"
+        raise WrongValueError(f"{text!r} is no absolute path", hint)
+    normal = "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+    if normal != text or "/../" in f"{text}/":
+        raise WrongValueError(f"{text!r} is not in its plain form", "write it without //, /./, /../ and a / at its end")
+    if len(text.encode()) > 4000:
+        raise WrongValueError("is longer than a path can be")
+    return text
+
+
+def unit(text: str, instances: Iterable[str] = ()) -> str:
+    """A unit's full name (systemd.unit(5)); `instances` are what else could have been meant."""
+    if not _UNIT.fullmatch(text) or len(text) > 255 or "@." in text:
+        hint = suggest.hint(text, instances) or f"write a unit with its suffix: {text}.service"
+        raise WrongValueError(f"{text!r} is neither an instance of this spec nor a unit", hint)
+    return text
+
+
+def cpu_quota(text: str) -> int:
+    """Per cent of one CPU."""
+    match = re.fullmatch(r"([0-9]{1,6})\s*%", text)
+    if not match or not int(match[1]):
+        raise WrongValueError(f"{text!r} is no share of CPU time", "write it in per cent of one CPU: 150%")
+    return int(match[1])
+
+
+def cpus(text: str) -> str:
+    """A list of CPUs, with commas."""
+    if not _CPUS.fullmatch(text):
+        raise WrongValueError(f"{text!r} is no list of CPUs", 'write it as "0-3,8"')
+    parts = re.split(r"[, ]+", text)
+    for part in parts:
+        first, dash, last = part.partition("-")
+        if dash and int(first) > int(last):
+            raise WrongValueError(f"{part!r} runs backwards", f"write {last}-{first}")
+    return ",".join(parts)
+
+
+def context_length(value: str | int) -> int | None:
+    """Tokens; None for `auto`."""
+    return value if isinstance(value, int) else None
+
+
+def each(read: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
+    """A reader for one value or a list of them."""
+
+    def read_all(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            return (read(value),)
+        result = []
+        for at, item in enumerate(value):
+            try:
+                result.append(read(item))
+            except WrongValueError as error:
+                raise WrongValueError(str(error), error.hint, at) from None
+        return tuple(result)
+
+    return read_all
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "host": host,
+    "store": Store,
+    "egress": Egress,
+    "network": Network,
+    "hardening": Hardening,
+    "gpus": gpus,
+    "backend": Backend,
+    "allow": allow,
+    "origins": each(origin),
+    "binary": path,
+    "keep_alive": duration,
+    "context_length": context_length,
+    "load_timeout": positive,
+    "flash_attention": Toggle,
+    "vram_reserve": size,
+    "environment_files": each(path),
+    "state": State,
+    "models": each(model),
+}
+"""By the key of an instance; a key that is not here is taken as it is, and null too."""
+
+RESTART: dict[str, Callable[[Any], Any]] = {
+    "policy": RestartPolicy,
+    "delay": finite,
+    "max_delay": finite,
+    "within": positive,
+}
+LIMITS: dict[str, Callable[[Any], Any]] = {
+    "memory_high": size,
+    "memory_max": size,
+    "cpu_quota": cpu_quota,
+    "cpus": cpus,
+}

@@ -1,0 +1,78 @@
+"""The rules for `environment` and `secrets`. Values of secrets never stand in a message. Pure."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ollamactl import ollama_env, suggest
+from ollamactl.errors import Problem, Severity
+from ollamactl.model import Backend, Instance, Toggle
+from ollamactl.specplace import Place
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The kernel refuses one string of 128 KiB (MAX_ARG_STRLEN in execve(2)); the name and some air are left.
+_MAX_BYTES = 100 * 1024
+
+
+def check(instance: Instance, place: Place) -> Iterator[Problem]:
+    """Every problem with the variables of one instance."""
+    secret = dict(instance.secrets)
+    for group in ("environment", "secrets"):
+        for name, value in getattr(instance, group):
+            yield from _variable(instance, group, name, value, place)
+    for name, _ in instance.environment:
+        if name in secret:
+            path = place.of(instance.name, "environment", name)
+            other = place.line(place.of(instance.name, "secrets", name))
+            yield place.problem(path, f"stands in secrets too{other}", "keep it in secrets and remove it here")
+
+
+def _variable(instance: Instance, group: str, name: str, value: str, place: Place) -> Iterator[Problem]:
+    path = place.of(instance.name, group, name)
+    if not _NAME.fullmatch(name):
+        yield place.problem(path, "is no name for a variable", "use letters, digits and _, no digit first")
+        return
+    if len(name) + len(value.encode("utf-8", "replace")) > _MAX_BYTES:
+        yield place.problem(path, f"is longer than {_MAX_BYTES >> 10} KiB", "put it into a file that the server reads")
+    if "\n" in value or "\0" in value:
+        yield place.problem(path, "holds a line break or NUL", "write it in one line")
+    variable = ollama_env.VARIABLES.get(name)
+    if name in ollama_env.RESERVED:
+        yield place.problem(path, "is set by ollamactl or systemd for each instance", "remove it")
+    elif variable and variable.key and (variable.always or _is_set(instance, variable.key)):
+        yield place.problem(path, f"is what the key {variable.key} sets", _instead(variable.key, name))
+    elif not variable and name.startswith("OLLAMA_"):
+        hint = _nearest(name) or "remove it, or look at: ollama serve --help"
+        yield place.problem(path, "is no variable that Ollama knows", hint, Severity.WARNING)
+
+
+def _is_set(instance: Instance, key: str) -> bool:
+    """Whether a key that is left to Ollama by default has been given."""
+    value = getattr(instance, key)
+    return value not in (None, (), False, Toggle.AUTO, Backend.AUTO)
+
+
+def _instead(key: str, name: str) -> str:
+    match key:
+        case "store":
+            return "remove it: no instance prunes the store, ollamactl alone does"
+        case "egress":
+            return "remove it: no instance asks ollama.com"
+        case "gpus":
+            return "remove it and write gpus: [...]; the cards of this host: ollamactl gpus"
+        case "host":
+            return "remove it and write host: and port:"
+        case "backend":
+            return "remove it and write backend: auto, cuda, rocm, vulkan or cpu"
+    return f"remove {name} and write {key}: ..."
+
+
+@lru_cache(maxsize=256)
+def _nearest(name: str) -> str:
+    return _OTHERS.get(name) or suggest.hint(name, ollama_env.KNOWN)
+
+
+_OTHERS = {
+    "OLLAMA_PORT": "the port is the instance's key port:",
+    "OLLAMA_CUDA_VISIBLE_DEVICES": "write gpus: [...]",
+}
