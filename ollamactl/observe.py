@@ -41,7 +41,7 @@ class Host:
     @cached_property
     def files(self) -> UnitDir:
         """The files of ours on this host."""
-        return UnitDir(self.root)
+        return UnitDir(self.root, self.layout)
 
 
 def host(*, root: str = "/", user: bool = False, systemd: int | None = None) -> Host:
@@ -76,7 +76,11 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
 def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
     if host.offline:
         return None
-    return gpus.detect(host.root) if any(i.gpus for i in instances) else gpus.detect_without_tools(host.root)
+    found = gpus.detect_without_tools(host.root)
+    named = {card for instance in instances for card in instance.gpus or ()}
+    known = {name for card in found for name in (card.uuid, card.pci, str(card.index))}
+    # nvidia-smi takes its time, and adds only what the driver's own files do not tell
+    return found if named <= known else gpus.detect(host.root)
 
 
 def observe(host: Host, fleet: Fleet, facts: Facts) -> Observed:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, checks, environment, gpus, lock, pins, precheck, render, specfile, starter, store
+from ollamactl import binary, environment, gpus, lock, pins, precheck, render, specfile, starter, store
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, SpecError, UsageError
 from ollamactl.execute import Outcome, Tell, execute, lay_out_offline
 from ollamactl.facts import Facts
@@ -48,7 +48,10 @@ class Planned:
 
 
 def read_spec(path: str | None) -> specfile.Spec:
-    """The spec at a path, on standard input (`-`), or at the usual places. Raises SpecError or UsageError."""
+    """The valid spec at a path, on standard input (`-`), or at the usual places.
+
+    Raises SpecError with every problem that can be seen without the host, or UsageError where there is no spec.
+    """
     if path is None:
         path = next((name for name in DEFAULT_SPECS if Path(name).exists()), None)
         if path is None:
@@ -65,15 +68,6 @@ def read_spec(path: str | None) -> specfile.Spec:
     except OSError as error:
         problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
         raise SpecError([problem]) from error
-
-
-def checked(path: str | None) -> specfile.Spec:
-    """A spec that obeys every rule that needs no host. Raises SpecError with all problems."""
-    spec = read_spec(path)
-    found = checks.check(spec.fleet, spec.locations)
-    if any(problem.severity is Severity.ERROR for problem in found):
-        raise SpecError((*found, *spec.problems))
-    return replace(spec, problems=(*spec.problems, *found))
 
 
 def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
@@ -112,7 +106,9 @@ def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]
         return ()
     wanted = sorted({model for instance in fleet.instances for model in instance.models})
     models_dir = host.root / fleet.models_dir.lstrip("/")
-    found = store.problems(models_dir, facts.manifests, [ModelName.parse(model) for model in wanted])
+    found = store.problems(
+        models_dir, facts.manifests, [ModelName.parse(model) for model in wanted], others=not host.user
+    )
     if host.offline:
         # An image may get its models later; the units are right without them.
         return [replace(problem, severity=Severity.WARNING) for problem in found]

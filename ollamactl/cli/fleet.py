@@ -13,9 +13,9 @@ def check(settings: Settings, spec: str | None) -> Result:
     """Check a spec without looking at the host."""
     from ollamactl import workflow
 
-    found = workflow.checked(spec)
+    found = workflow.read_spec(spec)
     names = [instance.name for instance in found.fleet.instances]
-    text = f"{found.name}: {len(names)} instances, no errors."
+    text = f"{spec or 'The spec'}: {len(names)} instances, no errors."
     return Result(command="check", problems=found.problems, data={"instances": names}, text=text)
 
 
@@ -30,7 +30,7 @@ def render(
     """Print the files that apply would install."""
     from ollamactl import report, workflow
 
-    found = workflow.checked(spec)
+    found = workflow.read_spec(spec)
     host = settings.host(systemd=systemd_version)
     if diff:
         planned = workflow.make_plan(host, found.fleet, only=only, notes=found.problems)
@@ -61,7 +61,7 @@ def _plan(
 ) -> Result:
     from ollamactl import report, workflow
 
-    found = workflow.checked(spec)
+    found = workflow.read_spec(spec)
     planned = workflow.make_plan(settings.host(), found.fleet, only=only, notes=found.problems)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
@@ -97,7 +97,7 @@ def apply(
     from ollamactl import workflow
     from ollamactl.output import Progress
 
-    found = workflow.checked(spec)
+    found = workflow.read_spec(spec)
     with Progress(enabled=_progress(settings)) as tell:
         applied = workflow.apply(
             settings.host(), found.fleet, only=only, notes=found.problems, load=load, timeout=timeout, tell=tell
@@ -119,7 +119,7 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
     from ollamactl.output import Progress
 
     host = settings.host()
-    fleet = workflow.checked(spec).fleet if spec else workflow.installed(host)
+    fleet = workflow.read_spec(spec).fleet if spec else workflow.installed(host)
     with Progress(enabled=_progress(settings)) as tell:
         proved = workflow.verify(host, fleet, only=only, load=load, timeout=timeout, tell=tell)
     return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
