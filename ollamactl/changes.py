@@ -22,7 +22,6 @@ _WORDS = {
     "After": "after",
     "Requires": "requires",
     "EnvironmentFile": "environment_files",
-    "IPAddressAllow": "allow",
     "Restart": "restart.policy",
     "RestartSec": "restart.delay",
     "RestartMaxDelaySec": "restart.max_delay",
@@ -40,7 +39,6 @@ _WORDS = {
 }
 _FOLLOWS = {
     "RestartSteps": "restart.max_delay",
-    "IPAddressDeny": "egress",
     "DeviceAllow": "gpus",
     "ExecStartPre": "gpus",
     "SupplementaryGroups": "gpus",
@@ -50,6 +48,7 @@ _FOLLOWS = {
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
 _STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "ProtectHome")
 _UNSET = {
+    "allow": "any",
     "binary": "ollama.binary",
     "context_length": "auto",
     "flash_attention": "auto",
@@ -57,7 +56,11 @@ _UNSET = {
     "hardening": "strict",
     "spread": "off",
 }
-_OWN_UNITS = re.compile(r"network-online\.target|modprobe@[a-z_]+\.service(?: modprobe@[a-z_]+\.service)*")
+_CONSEQUENCE = re.compile(  # of host, gpus, egress, allow and limits.memory_max, which are told
+    r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
+    r"|ProtectControlGroups=strict|IPAddressDeny="
+)
+_LOOPBACK = "127.0.0.1/32 ::1/128"
 _SECRETS_FILE = re.compile(r"/secrets/[^/]+\.env$")
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 
@@ -96,6 +99,8 @@ def describe(old: str, new: str) -> tuple[str, ...]:
     before, after = _Reading(old), _Reading(new)
     causes = _pairs(before.words, after.words)
     told = {cause.split(" ", 1)[0] for cause in causes}
+    if "egress" in told:
+        causes = [cause for cause in causes if not cause.startswith("allow ")]
     for name in _changed(before.environment, after.environment):
         causes.append(_variable(name, before.environment.get(name), after.environment.get(name)))
     for key in _changed(before.others, after.others):
@@ -122,8 +127,10 @@ class _Reading:
                 self.words["binary"] = value.removesuffix(" serve")
             elif key == "EnvironmentFile" and _SECRETS_FILE.search(value):
                 self.words["secrets"] = "set"
-            elif key in ("After", "Wants") and _OWN_UNITS.fullmatch(value):
-                pass  # a consequence of host or gpus, which tell it
+            elif _CONSEQUENCE.fullmatch(f"{key}={value}"):
+                pass
+            elif key == "IPAddressAllow":
+                self.words["allow"] = value.removeprefix(_LOOPBACK).strip() or "none"
             elif word := _WORDS.get(key):
                 self.words[word] = f"{self.words[word]} {value}" if self.words.get(word) else value
             else:
@@ -140,7 +147,7 @@ class _Reading:
             self.words["backend"] = "vulkan" if value == "1" else "not vulkan"
         elif word := SPEC_KEYS.get(name):
             self.words[word] = _spelling(word, value)
-        elif name != CONFIG:
+        elif name not in (CONFIG, "CUDA_DEVICE_ORDER"):
             self.environment[name] = value
 
 

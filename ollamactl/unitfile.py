@@ -14,7 +14,7 @@ _CONTROL = re.compile(r'[\\"\x00-\x1f\x7f]')
 _ESCAPED = re.compile(r'\\(?:x([0-9a-f]{2})|([\\"trbfva]))')
 _SHELL = re.compile(r'["\\`$]')
 _WHITESPACE = " \t\r"  # systemd's own; Python's strip() knows more
-_BARE = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
+_BARE = re.compile(r"[A-Za-z0-9_@%+=:,./~^*\[\]-]+")
 
 
 class Directive(NamedTuple):

@@ -1,0 +1,78 @@
+"""systemd's own judgement of what is rendered; systemd-analyze needs no running manager for it."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ollamactl.facts import Facts
+from ollamactl.model import TARGET, Fleet, Hardening, Instance
+from ollamactl.render import render
+from tests.unit.render_cases import CASES
+
+
+@pytest.fixture(scope="module")
+def analyze() -> str:
+    path = shutil.which("systemd-analyze")
+    assert path, "systemd-analyze is missing: apt-get install systemd"
+    return path
+
+
+@pytest.fixture(scope="module")
+def version(analyze: str) -> int:
+    return int(subprocess.check_output([analyze, "--version"], text=True).split()[1])
+
+
+def install(folder: Path, fleet: Fleet, facts: Facts, version: int) -> list[str]:
+    """Write the unit files below a folder, with a program that exists, and name the units."""
+    instances = tuple(replace(each, binary="/usr/bin/true") for each in fleet.instances)
+    fleet = replace(fleet, binary="/usr/bin/true", instances=instances)
+    for file in render(fleet, replace(facts, systemd=version)):
+        if file.is_unit:
+            path = folder / file.path.removeprefix(f"{facts.layout.unit_dir}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.data)
+    return [*(instance.unit for instance in fleet.instances), TARGET]
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    own = {"SYSTEMD_UNIT_PATH": f"{folder}:", "XDG_RUNTIME_DIR": str(folder), "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, **own}
+    return subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_verify_has_nothing_to_say(case: str, analyze: str, version: int, tmp_path: Path) -> None:
+    fleet, facts = CASES[case]
+    instances = tuple(replace(each, requires=(), after=()) for each in fleet.instances)
+    units = install(tmp_path, replace(fleet, instances=instances), facts, version)
+    manager = ["--user"] if facts.layout.user else []
+    done = run(tmp_path, analyze, "verify", "--man=no", *manager, *units)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(("case", "most"), [("defaults", 1.2), ("pins", 1.2), ("network", 1.5)])
+def test_strict_is_little_exposed(case: str, most: float, analyze: str, version: int, tmp_path: Path) -> None:
+    fleet, facts = CASES[case]
+    install(tmp_path, fleet, facts, version)
+    for instance in fleet.instances:
+        if instance.hardening is Hardening.STRICT:
+            assert exposure(instance, analyze, tmp_path) <= most, instance.name
+
+
+def test_each_level_is_more_exposed_than_the_one_before(analyze: str, version: int, tmp_path: Path) -> None:
+    fleet, facts = CASES["hardening"]
+    install(tmp_path, fleet, facts, version)
+    scores = [exposure(instance, analyze, tmp_path) for instance in fleet.instances]
+    assert scores == sorted(set(scores))
+
+
+def exposure(instance: Instance, analyze: str, folder: Path) -> float:
+    done = run(folder, analyze, "security", "--offline=true", "--no-pager", instance.unit)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found, done.stdout
+    return float(found[1])
