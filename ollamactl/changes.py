@@ -120,7 +120,9 @@ class _Reading:
         self.words: dict[str, str] = dict(_LEVEL.findall(text))
         self.environment: dict[str, str] = {}
         self.others: dict[str, str] = {}
-        for _, key, value in parse(text):
+        for section, key, value in parse(text):
+            if section.startswith("X-"):  # the record repeats what the directives say
+                continue
             if key == "Environment":
                 self._variable(*unquote_environment(value))
             elif key == "ExecStart":

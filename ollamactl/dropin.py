@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ollamactl import changes, unitfile
+from ollamactl import changes, record, unitfile
 from ollamactl.environment import environment
 from ollamactl.facts import Facts
 from ollamactl.identity import user_name
@@ -44,6 +44,7 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
         **_store(instance, fleet, facts),
         **_devices(instance, facts, pinned),
         **_network(instance, facts),
+        "record": record.instance_line(instance),
     }
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ollamactl import changes, unitfile
+from ollamactl import changes, record, unitfile
 from ollamactl.dropin import context
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, File, FileKind
@@ -43,6 +43,7 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     shared = {
         "marker": MARKER,
         "user": layout.user,
+        "record_section": record.SECTION,
         "systemctl": "systemctl --user" if layout.user else "systemctl",
     }
     template = _compiled(TEMPLATE).render(
@@ -53,7 +54,7 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     )
     files = [
         _text(f"{layout.unit_dir}/{TEMPLATE}", template, FileKind.TEMPLATE),
-        _text(f"{layout.unit_dir}/{TARGET}", _compiled(TARGET).render(shared), FileKind.TARGET),
+        _text(f"{layout.unit_dir}/{TARGET}", _compiled(TARGET).render(shared, record=record.fleet_line(fleet)), FileKind.TARGET),
     ]
     drop_in = _compiled(DROP_IN)
     for instance in fleet.instances:
