@@ -25,7 +25,7 @@ _CHOICES = {
 
 def instance_line(instance: Instance) -> str:
     """`Instance={...}` with every value that is not the default, without secrets."""
-    plain = Instance(name=instance.name, port=0, models=())
+    plain = Instance(name="", port=0, models=())
     values = {
         field.name: getattr(instance, field.name)
         for field in fields(Instance)

@@ -60,7 +60,7 @@ class Tour:
 
     def stop(self, why: str) -> None:
         """Ends the tour where it is wrong."""
-        sys.exit(f"\nThe demo failed here: {why}.\n{self.machine.journal(lines=40)}")
+        sys.exit(f"\nThe demo failed here: {why}.\n{self.machine.journal(lines=15)}")
 
 
 def main() -> int:
