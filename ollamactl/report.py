@@ -37,7 +37,7 @@ def summary(plan: Plan) -> str:
     counts = [
         (sum(1 for step in plan.of(StepKind.START) if step.instance), "to start"),
         (len(plan.of(StepKind.RESTART)), "to restart"),
-        (len(plan.of(StepKind.STOP)), "to stop"),
+        (sum(1 for step in plan.of(StepKind.STOP) if step.instance), "to stop"),
         (len(plan.of(StepKind.WRITE)), "files to write"),
         (len(plan.of(StepKind.REMOVE)), "files to remove"),
     ]
@@ -131,7 +131,8 @@ def outcome_text(outcome: Outcome, *, verbose: bool = False) -> str:
     lines = proof_lines(outcome.proofs, verbose=verbose)
     good = sum(1 for proof in outcome.proofs if proof.ok)
     changed = _changes(outcome.done)
-    lines.append(f"{changed}; {good} of {len(outcome.proofs)} servers proved.")
+    proved = f"; {good} of {len(outcome.proofs)} servers proved" if outcome.proofs else ""
+    lines.append(f"{changed}{proved}.")
     return "\n".join(lines)
 
 
@@ -142,7 +143,7 @@ def _changes(done: Sequence[Step]) -> str:
     counts = {
         "started": sum(1 for step in plan.of(StepKind.START) if step.instance),
         "restarted": len(plan.of(StepKind.RESTART)),
-        "stopped": len(plan.of(StepKind.STOP)),
+        "stopped": sum(1 for step in plan.of(StepKind.STOP) if step.instance),
         "files written": len(plan.of(StepKind.WRITE)),
         "files removed": len(plan.of(StepKind.REMOVE)),
     }

@@ -43,8 +43,8 @@ class Tour:
     def run(self, command: str, *, status: int = 0, expect: str = "", reject: str = "", shorten: int = 40) -> str:
         """One command; its output must hold `expect` and not hold `reject`."""
         print(f"\n$ {command}", flush=True)
-        done = self.machine.run(command, check=False)
-        output = done.stdout + done.stderr
+        done = self.machine.run(f"exec 2>&1; {command}", check=False)
+        output = done.stdout
         lines = output.rstrip("\n").splitlines()
         for line in lines[:shorten]:
             print(f"  {line[:200]}{' ...' if len(line) > 200 else ''}")
