@@ -13,7 +13,8 @@ from ollamactl.quantity import format_size
 from ollamactl.specplace import Path, Place
 
 _ALL_ADDRESSES = {"0.0.0.0", "::"}  # noqa: S104
-_UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
+UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
+"""How units end; an instance that ends so would be taken for one."""
 _OURS = ("/var/lib/ollamactl", "/var/lib/ollamactl-instances")
 # A store there is hidden from the units, lost at a boot, or takes the system's own files for its own.
 _NO_STORE = ("/", "/bin", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/root", "/run", "/sbin", "/srv", "/usr")
@@ -117,7 +118,7 @@ def _cards(fleet: Fleet, place: Place) -> Iterator[Problem]:
 
 def _names(instance: Instance, place: Place) -> Iterator[Problem]:
     name = instance.name
-    if name.endswith(_UNIT_SUFFIXES):
+    if name.endswith(UNIT_SUFFIXES):
         message = "is no name for an instance: it ends like a unit's"
         yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
     if instance.models_from_name:

@@ -99,7 +99,7 @@ def _unknown(path: tuple[str | int, ...], key: str, known: dict[str, Any]) -> Vi
     hint = f"did you mean {meant}?" if meant in known else _elsewhere(key, path) or suggest.hint(key, known)
     if not hint:
         hint = f"known here: {', '.join(known)}" if len(known) < 12 else "all keys: ollamactl schema"
-    return Violation(path=path, message=f"there is no key {key!r} here", hint=hint, on_key=True)
+    return Violation(path=path, message="there is no such key here", hint=hint, on_key=True)
 
 
 def _elsewhere(key: str, path: tuple[str | int, ...]) -> str:

@@ -38,7 +38,7 @@ def load(data: bytes, *, name: str, source: str = "", validated: bool = False) -
     `validated` says that these very bytes have passed this very version before, and leaves the JSON Schema out, which
     takes most of the time; all else still runs. Raises SpecError with every problem, in the order of the file.
     """
-    tree = yamltree.parse(data, name=name)
+    tree = yamltree.parse(data, name=name, hidden="secrets")
     reader = _Reader(tree)
     if not validated:
         reader.validate()
@@ -155,10 +155,8 @@ class _Reader:
         return path in self.wrong or (path in self.holds_wrong and not isinstance(value, dict))
 
     def _fail(self, path: Path, message: str, hint: str = "", location: Location | None = None) -> None:
-        at = path
-        while location is None and at:
-            location = self.tree.locations.get(at)
-            at = at[:-1]
+        for depth in range(len(path), -1, -1):
+            location = location or self.tree.locations.get(path[:depth])
         instance = str(path[1]) if path[:1] == ("instances",) and len(path) > 1 else ""
         self.problems.append(
             Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)

@@ -9,8 +9,12 @@ Path = tuple[str | int, ...]
 
 def dotted(path: Path) -> str:
     """A path as messages write it: `instances.mistral.allow[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 80 else f"{key[:77]}..."
 
 
 class Place:

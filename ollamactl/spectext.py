@@ -5,36 +5,63 @@ import re
 from ollamactl.errors import Location, Problem, SpecError
 
 MAX_BYTES = 1 << 20
+_MAX_LINE = 2000
 # What YAML 1.2 allows in a text (5.1, c-printable), as libyaml does.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+Spot = tuple[int, int]
+"""Line and column counted from 0, as libyaml counts them."""
 
-def decode(data: bytes, name: str) -> str:
-    """The text of a spec without its byte order mark. Raises SpecError where it is none."""
 
-    def fail(message: str, hint: str = "", location: Location | None = None) -> SpecError:
-        return SpecError([Problem(message=message, hint=hint, path="" if location else name, location=location)])
+class Text:
+    """The text of a spec; turns a spot in it into the location that a message shows."""
 
+    def __init__(self, name: str, text: str) -> None:
+        self.name, self.text = name, text
+        # After the check for control characters these are just the line ends that libyaml counts.
+        self._lines = text.splitlines()
+        self._hidden: set[int] = set()
+
+    def hide(self, spot: Spot) -> None:
+        """Show no text of this line: it holds a secret."""
+        self._hidden.add(spot[0])
+
+    def location(self, spot: Spot) -> Location:
+        """The location of a spot, with the line's text unless it is hidden or no line at all for a terminal."""
+        line, column = spot
+        source = self._lines[line] if line < len(self._lines) and line not in self._hidden else ""
+        # A tab would move the line away from its caret.
+        source = source.replace("\t", " ") if len(source) <= _MAX_LINE else ""
+        return Location(file=self.name, line=line + 1, column=column + 1, source=source)
+
+    def error(self, message: str, spot: Spot | None = None, hint: str = "") -> SpecError:
+        """What ends the reading at once."""
+        location = self.location(spot) if spot else None
+        path = "" if spot else self.name
+        return SpecError([Problem(message=message, hint=hint, path=path, location=location)])
+
+
+def decode(data: bytes, name: str) -> Text:
+    """The text of a spec, `name` to messages, without its byte order mark. Raises SpecError where it is none."""
+    nothing = Text(name, "")
     if len(data) > MAX_BYTES:
-        raise fail(f"is too big for a spec: {len(data)} bytes, at most {MAX_BYTES} are read")
+        raise nothing.error(f"is too big for a spec: {len(data)} bytes, at most {MAX_BYTES} are read")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise fail("is UTF-16", f"convert it: iconv -f UTF-16 -t UTF-8 {name}")
+        raise nothing.error("is UTF-16, not UTF-8", hint=f"convert it: iconv -f UTF-16 -t UTF-8 {name}")
     if (at := data.find(b"\0")) >= 0:
-        raise fail(f"is no text: byte {at + 1} is NUL", "a spec is UTF-8 text")
+        raise nothing.error(f"is no text: byte {at + 1} is NUL", hint="a spec is UTF-8 text")
+    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
-        text = data.decode("utf-8-sig")
+        text = Text(name, data[mark:].decode("utf-8"))
     except UnicodeDecodeError as error:
-        # The decoder counts from behind a byte order mark.
-        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        start = error.start + mark
         line = data.count(b"\n", 0, start) + 1
-        raise fail(
+        raise nothing.error(
             f"is not UTF-8: byte 0x{data[start]:02x} in line {line} (byte {start + 1} of the file)",
-            f"if it is Latin-1, convert it: iconv -f ISO-8859-1 -t UTF-8 {name}",
-        ) from error
-    if bad := _ILLEGAL.search(text):
-        before = text[: bad.start()].splitlines(keepends=True) or [""]
-        if before[-1].splitlines() != [before[-1]] and before[-1]:
-            before.append("")
-        location = Location(file=name, line=len(before), column=len(before[-1]) + 1)
-        raise fail(f"holds the character U+{ord(bad[0]):04X}, which no YAML text may hold", location=location)
+            hint=f"if it is Latin-1, convert it: iconv -f ISO-8859-1 -t UTF-8 {name}",
+        ) from None
+    if bad := _ILLEGAL.search(text.text):
+        before = f"{text.text[: bad.start()]}.".splitlines()
+        spot = (len(before) - 1, len(before[-1]) - 1)
+        raise nothing.error(f"holds the character U+{ord(bad[0]):04X}, which no YAML text may hold", spot)
     return text

@@ -4,11 +4,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
+from ollamactl.checks import UNIT_SUFFIXES
 from ollamactl.facts import Gpu
 from ollamactl.modelname import ModelName
 
 _PORT = 11434
 _MAX_INSTANCES = 8
+# What every reader of YAML takes for a word.
+_BARE = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9_.-]*", re.IGNORECASE)
 
 _HEAD = """\
 # A fleet of Ollama servers on this host: one unit, one port and its own cards for each.
@@ -53,7 +56,7 @@ def starter(gpus: Sequence[Gpu], models: Sequence[str]) -> str:
 
 
 def _instance(name: str, model: ModelName, port: int, gpus: Sequence[Gpu], at: int) -> Iterator[str]:
-    yield f"  {name}:\n"
+    yield f"  {name if _BARE.fullmatch(name) else json.dumps(name)}:\n"
     yield f"    models: [{json.dumps(model.short)}]\n"
     yield f"    port: {port}\n"
     if not gpus:
@@ -76,6 +79,8 @@ def _parse(text: str) -> ModelName | None:
 def _unique(model: ModelName, taken: set[str]) -> str:
     """A name for the instance: the model's, with its tag or a number where two would be the same."""
     base = re.sub(r"[^A-Za-z0-9_.-]", "-", model.model).strip("_.-")[:40] or "model"
+    if base.endswith(UNIT_SUFFIXES):
+        base = base.replace(".", "-")
     tag = re.sub(r"[^A-Za-z0-9_.-]", "-", model.tag)[:20].rstrip("_.-")
     spellings = [base, f"{base}-{tag}", *(f"{base}-{number}" for number in range(2, 2 + _MAX_INSTANCES))]
     name = next(name for name in spellings if name not in taken)

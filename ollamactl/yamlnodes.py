@@ -1,0 +1,144 @@
+"""YAML text to nodes, within limits that no text can pass to exhaust stack, memory or patience.
+
+The only importer of yaml, and only of its events (libyaml's, where PyYAML has it): its composer recurses.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from ollamactl.spectext import Spot, Text
+
+MAX_VALUES = 100_000
+MAX_DEPTH = 20
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_STR = "tag:yaml.org,2002:str"
+
+
+@dataclass(slots=True)
+class Node:
+    """A scalar's text, a list's items, or a mapping's pairs of key and value."""
+
+    spot: Spot
+    text: str | None = None
+    plain: bool = False
+    """Written without quotes, so that it may be a number, a boolean or nothing."""
+    items: "list[Node] | None" = None
+    pairs: "list[tuple[Node, Node]] | None" = None
+    complete: bool = True
+
+
+def compose(text: Text) -> Node | None:
+    """The nodes of the one document in a text; None where it is empty. Raises SpecError."""
+    try:
+        root = _compose(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        spot = (mark.line, mark.column) if mark else None
+        sentence = ", ".join(part for part in (error.context, error.problem) if part)
+        raise text.error(f"is no YAML: {sentence}", spot, _hint(error)) from None
+    except yaml.YAMLError as error:
+        raise text.error(f"is no YAML: {error}") from None
+    return None if root and root.plain and root.text == "" else root
+
+
+def too_many(text: Text) -> Exception:
+    """What stops a text that holds too much, or aliases that explode."""
+    return text.error(f"holds more than {MAX_VALUES} values, those of an alias counted each time")
+
+
+def too_deep(text: Text, spot: Spot) -> Exception:
+    """What stops a text that is nested too deep."""
+    return text.error(f"is nested deeper than {MAX_DEPTH} levels", spot)
+
+
+def _compose(text: Text) -> Node | None:
+    root: Node | None = None
+    stack: list[Node] = []
+    keys: list[Node | None] = []  # for each node on the stack: the key whose value comes next
+    anchors: dict[str, Node] = {}
+    left = MAX_VALUES
+    for event in _events(text):
+        kind = type(event)
+        opens = kind is yaml.SequenceStartEvent or kind is yaml.MappingStartEvent
+        if kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+            stack.pop().complete = True
+            keys.pop()
+            continue
+        if opens or kind is yaml.ScalarEvent:
+            node = _node(text, event, kind)
+            if event.anchor:
+                anchors[event.anchor] = node
+        elif kind is yaml.AliasEvent:
+            node = _anchored(text, event, anchors)
+        elif kind is yaml.DocumentStartEvent and root is not None:
+            spot = (event.start_mark.line, event.start_mark.column)
+            raise text.error("a second document begins here; a spec is one", spot, "remove this ---")
+        else:
+            continue
+        left -= 1
+        if left < 0:
+            raise too_many(text)
+        if not stack:
+            root = node
+        elif (items := stack[-1].items) is not None:
+            items.append(node)
+        elif (key := keys[-1]) is None:
+            keys[-1] = node
+        elif (pairs := stack[-1].pairs) is not None:
+            pairs.append((key, node))
+            keys[-1] = None
+        if opens:
+            stack.append(node)
+            keys.append(None)
+            if len(stack) > MAX_DEPTH:
+                raise too_deep(text, node.spot)
+    return root
+
+
+def _events(text: Text) -> Iterator[Any]:
+    events: Iterator[Any] = yaml.parse(text.text, Loader=_LOADER)
+    return events
+
+
+def _node(text: Text, event: Any, kind: type) -> Node:
+    spot = (event.start_mark.line, event.start_mark.column)
+    tag = event.tag
+    if kind is yaml.ScalarEvent:
+        if tag is None:
+            return Node(spot, event.value, event.implicit[0])
+        if tag in ("!", _STR):
+            return Node(spot, event.value)
+    elif tag is None:
+        return Node(
+            spot,
+            items=[] if kind is yaml.SequenceStartEvent else None,
+            pairs=[] if kind is yaml.MappingStartEvent else None,
+            complete=False,
+        )
+    raise text.error(f"the tag {tag[:60]!r} is not allowed", spot, "remove the tag")
+
+
+def _anchored(text: Text, event: Any, anchors: dict[str, Node]) -> Node:
+    spot, name = (event.start_mark.line, event.start_mark.column), event.anchor[:60]
+    node = anchors.get(event.anchor)
+    if node is None:
+        raise text.error(f"*{name} has no anchor &{name} before it", spot)
+    if not node.complete:
+        raise text.error(f"*{name} stands inside its own anchor", spot)
+    return node
+
+
+def _hint(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem)
+    if "mapping values are not allowed" in problem:
+        return "quote a value that holds a colon and a space, and look at the indentation"
+    if "cannot start any token" in problem:
+        return "indent with spaces, not tabs, and quote a value that begins with @, ` or %"
+    if "could not find expected ':'" in problem or "did not find expected key" in problem:
+        return "look at the indentation here and in the line before"
+    if "quoted scalar" in str(error.context):
+        return "a quote that is opened must be closed; a backslash in double quotes is doubled"
+    return ""
