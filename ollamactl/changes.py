@@ -46,7 +46,7 @@ _FOLLOWS = {
 }
 """Directives that change along with a key which is told already, or else are told by its name alone."""
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
-_STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "ProtectHome")
+_STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "UMask", "ProtectHome")
 _UNSET = {
     "allow": "any",
     "binary": "ollama.binary",

@@ -48,13 +48,16 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     }
     template = _compiled(TEMPLATE).render(
         shared,
-        unit_dir=layout.unit_dir,
         binary=unitfile.escape_exec_path(fleet.binary),
         lacks=lacks(facts),
     )
     files = [
         _text(f"{layout.unit_dir}/{TEMPLATE}", template, FileKind.TEMPLATE),
-        _text(f"{layout.unit_dir}/{TARGET}", _compiled(TARGET).render(shared, record=record.fleet_line(fleet)), FileKind.TARGET),
+        _text(
+            f"{layout.unit_dir}/{TARGET}",
+            _compiled(TARGET).render(shared, record=record.fleet_line(fleet)),
+            FileKind.TARGET,
+        ),
     ]
     drop_in = _compiled(DROP_IN)
     for instance in fleet.instances:

@@ -79,7 +79,7 @@ def test_the_users_manager_says_what_it_lacks_and_the_systems_lacks_nothing() ->
     fleet, facts = CASES["user"]
     (template,) = [file.data.decode() for file in render(fleet, facts) if file.kind is FileKind.TEMPLATE]
     assert len(lacks(facts)) == 4
-    assert all(f"\n# {sentence}\n" in template for sentence in lacks(facts))
+    assert all(f"\n# - {sentence}\n" in template for sentence in lacks(facts))
     assert lacks(replace(facts, layout=Layout())) == ()
 
 
