@@ -80,15 +80,20 @@ def escape_path(path: str) -> str:
 def escape_bind(path: str) -> str:
     """A path of BindPaths= and BindReadOnlyPaths=, where a colon divides source and target.
 
-    Only separators and the backslash may follow a backslash there (EXTRACT_UNESCAPE_SEPARATORS in systemd's
-    src/core/load-fragment.c), so quotation marks are written within those of the other kind.
+    In the one spelling that 252 and 262 read alike: quotes keep blanks together, and a backslash stands before colons
+    and backslashes only (EXTRACT_UNESCAPE_SEPARATORS in systemd's src/core/load-fragment.c).
     """
-    escaped = re.sub(r"([\\: \t\r])", r"\\\1", escape_specifiers(path))
-    return re.sub(r"""("+)|('+)""", lambda at: f"'{at[0]}'" if at[1] else f'"{at[0]}"', escaped)
+    escaped = re.sub(r"([\\:])", r"\\\1", escape_specifiers(path))
+    if not re.search(r"""["' \t\r]""", escaped):
+        return escaped
+    return "".join(f"'{part}'" if '"' in part else f'"{part}"' for part in re.findall(r'"+|[^"]+', escaped))
 
 
 def escape_temporary(path: str) -> str:
-    """A path of TemporaryFileSystem=, which is taken apart twice: into words, then at colons."""
+    """A path of TemporaryFileSystem=, which is taken apart twice: into words, then at colons.
+
+    From 255 on no spelling of a colon or backslash survives systemd-executor: such a unit fails to start.
+    """
     return re.sub(r"""([\\"' \t\r])""", r"\\\1", re.sub(r"([\\:])", r"\\\1", escape_specifiers(path)))
 
 

@@ -21,7 +21,12 @@ C_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "
 
 
 def words(
-    text: str, separators: str = " \t\n\r", *, c_escapes: bool = False, separators_only: bool = False
+    text: str,
+    separators: str = " \t\n\r",
+    *,
+    c_escapes: bool = False,
+    separators_only: bool = False,
+    retain: bool = False,
 ) -> list[str]:
     """extract_first_word() with EXTRACT_UNQUOTE until the end, as src/basic/extract-word.c does it."""
     found: list[str] = []
@@ -30,7 +35,7 @@ def words(
     while at < len(text):
         char = text[at]
         at += 1
-        if char == "\\":
+        if char == "\\" and not retain:
             assert at < len(text), "a backslash at the end joins the next line"
             char = text[at]
             at += 1
@@ -110,8 +115,12 @@ def test_the_program_of_a_command(path: str) -> None:
 
 @given(PATHS, PATHS)
 def test_bound_paths(source: str, target: str) -> None:
-    line = whole(f"{unitfile.escape_bind(source)}:{unitfile.escape_bind(target)}")
-    assert [specifiers(word) for word in words(line, ": \t\n\r", separators_only=True)] == [source, target]
+    line = whole(f"{unitfile.escape_bind(source)}/blobs:{unitfile.escape_bind(target)}")
+    wanted = [f"{source}/blobs", target]
+    assert [specifiers(word) for word in words(line, ": \t\n\r", separators_only=True)] == wanted
+    (entry,) = words(line, retain=True)  # as newer managers do it: into words first
+    parts = re.findall(r"((?:\\[\\:]|[^\\:])+)(?::|$)", entry)
+    assert [specifiers(re.sub(r"\\(.)", r"\1", part)) for part in parts] == wanted
 
 
 @given(PATHS)
