@@ -25,7 +25,7 @@ IN_FLIGHT = 32
 """Start jobs queued at once: more make every start slower, and run all their time-outs at the same time."""
 
 _SELECT_SECONDS = 1.0
-"""One wait at most: a message may lie in the library's own queue, where select() does not see it."""
+"""One wait at most: an empty answer may only mean that the library did work of its own, with more in its queue."""
 
 
 class Manager:
@@ -232,14 +232,8 @@ class Manager:
             if wake in ready:
                 os.read(wake or 0, 8)
             message = self._bus.process()
-        # One empty answer may only mean that the library did some work of its own.
-        empty = 0
-        while empty < 2:
-            if message.is_empty():
-                empty += 1
-            else:
-                empty = 0
-                yield message
+        while not message.is_empty():
+            yield message
             message = self._bus.process()
 
 
