@@ -191,6 +191,9 @@ class Container:
         process = self.popen(command, env=env, user=user, cwd=cwd, stdin=stdin)
         try:
             stdout, stderr = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired as late:
+            end(process)
+            raise subprocess.TimeoutExpired(command, timeout, late.output, late.stderr) from None  # not the way in
         except BaseException:
             end(process)
             raise

@@ -56,7 +56,8 @@ func routes(bound net.Addr) http.Handler {
 func reply(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	text, _ := json.Marshal(body)
+	_, _ = w.Write(text)
 }
 
 func problem(text string) map[string]string { return map[string]string{"error": text} }
@@ -65,6 +66,8 @@ func replyError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	if errors.Is(err, errNotFound) {
 		status = http.StatusNotFound
+	} else if errors.Is(err, errInvalid) {
+		status = http.StatusBadRequest
 	}
 	reply(w, status, problem(err.Error()))
 }
@@ -112,6 +115,10 @@ func use(w http.ResponseWriter, r *http.Request) {
 	found, err := find(asked.name())
 	if err != nil {
 		replyError(w, err)
+		return
+	}
+	if verb := r.URL.Path[len("/api/"):]; found.Details.embeds() && verb != "embed" {
+		reply(w, http.StatusBadRequest, problem(fmt.Sprintf("%q does not support %s", asked.name(), verb)))
 		return
 	}
 	empty := asked.Prompt == "" && len(asked.Messages) == 0 && len(asked.Input) == 0
@@ -171,14 +178,18 @@ func show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{
-		"details": found.Details, "modified_at": found.ModifiedAt, "capabilities": []string{"completion"},
-		"model_info": map[string]any{"general.architecture": "llama", "llama.context_length": 2048},
+		"details": found.Details, "modified_at": found.ModifiedAt, "capabilities": found.Details.capabilities(),
+		"model_info": map[string]any{"general.architecture": found.Details.Family},
 	})
 }
 
 // pull writes a model into the store, with Ollama's lines of progress; nothing comes from a network.
 func pull(w http.ResponseWriter, r *http.Request) {
 	asked := decode[request](r.Body)
+	if invalid(asked.name()) {
+		replyError(w, errInvalid)
+		return
+	}
 	var last any
 	line := func(body any) {
 		last = body

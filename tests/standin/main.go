@@ -14,7 +14,7 @@
 //	STANDIN_EXIT_TIMES=N        with STANDIN_EXIT: only the first N starts, counted in $HOME/standin-starts
 //	STANDIN_START_MS=N          wait N ms before the port is bound
 //	STANDIN_CRASH_MS=N        * N ms after the start (after the set), exit with status STANDIN_CRASH_STATUS
-//	STANDIN_CRASH_STATUS=N    * default 1; a negative N is a signal that it sends itself
+//	STANDIN_CRASH_STATUS=N    * default 1; a negative N is a signal that it sends itself (-9; Go turns others into 2)
 //	STANDIN_LISTEN=IP:PORT      bind this instead of OLLAMA_HOST
 //	STANDIN_ANSWER_MS=N         the port is bound, HTTP is answered only N ms later (Ollama looking for GPUs)
 //	STANDIN_HANG=1            * accept and never answer HTTP (but /standin/); STANDIN_HANG_MS=N: only after N ms

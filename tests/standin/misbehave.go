@@ -65,6 +65,7 @@ func exitOnCommand() {
 		if starts >= times {
 			return
 		}
+		_ = os.MkdirAll(filepath.Dir(counter), 0o755)
 		if err := os.WriteFile(counter, []byte(strconv.Itoa(starts+1)), 0o644); err != nil {
 			fail(number("STANDIN_EXIT"), "Error: "+err.Error())
 		}

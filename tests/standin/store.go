@@ -19,7 +19,10 @@ const (
 	defaultNamespace = "library"
 )
 
-var errNotFound = errors.New("not found")
+var (
+	errNotFound = errors.New("not found")
+	errInvalid  = errors.New("invalid model name")
+)
 
 type layer struct {
 	MediaType string `json:"mediaType"`
@@ -42,6 +45,8 @@ type model struct {
 	Size       int64     `json:"size"`
 	Digest     string    `json:"digest"`
 	Details    details   `json:"details"`
+
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 type details struct {
@@ -53,7 +58,32 @@ type details struct {
 	QuantizationLevel string   `json:"quantization_level"`
 }
 
-var someDetails = details{Format: "gguf", Family: "llama", Families: []string{"llama"}, ParameterSize: "0.1M", QuantizationLevel: "F16"}
+func (d details) embeds() bool { return strings.HasSuffix(d.Family, "bert") }
+
+func (d details) capabilities() []string {
+	if d.embeds() {
+		return []string{"embedding"}
+	}
+	return []string{"completion"}
+}
+
+// readDetails reads the config blob; one that cannot be read is an ordinary model.
+func readDetails(digest string) details {
+	config := struct {
+		Format   string   `json:"model_format"`
+		Family   string   `json:"model_family"`
+		Families []string `json:"model_families"`
+		Type     string   `json:"model_type"`
+		FileType string   `json:"file_type"`
+	}{Format: "gguf", Family: "llama", Families: []string{"llama"}, Type: "115K", FileType: "F16"}
+	if text, err := os.ReadFile(filepath.Join(modelsDir(), "blobs", strings.Replace(digest, ":", "-", 1))); err == nil {
+		_ = json.Unmarshal(text, &config)
+	}
+	return details{
+		Format: config.Format, Family: config.Family, Families: config.Families,
+		ParameterSize: config.Type, QuantizationLevel: config.FileType,
+	}
+}
 
 func modelsDir() string {
 	if directory := os.Getenv("OLLAMA_MODELS"); directory != "" {
@@ -109,7 +139,11 @@ func readModel(full []string) (model, error) {
 	}
 	name := short(full)
 	digest := fmt.Sprintf("%x", sha256.Sum256(text))
-	return model{Name: name, Model: name, ModifiedAt: info.ModTime(), Size: size, Digest: digest, Details: someDetails}, nil
+	described := readDetails(content.Config.Digest)
+	return model{
+		Name: name, Model: name, ModifiedAt: info.ModTime(), Size: size, Digest: digest,
+		Details: described, Capabilities: described.capabilities(),
+	}, nil
 }
 
 // list is what /api/tags shows: newest first, and nothing that cannot be read.
@@ -143,12 +177,20 @@ func toldModels(told string) []model {
 		if !ok {
 			digest = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 		}
-		found = append(found, model{Name: name, Model: name, Size: 1000, Digest: digest, Details: someDetails, ModifiedAt: started})
+		found = append(found, model{
+			Name: name, Model: name, Size: 1000, Digest: digest, Details: readDetails(""), ModifiedAt: started,
+		})
 	}
 	return found
 }
 
+// invalid is what Ollama refuses to look up at all: a name with a digest.
+func invalid(name string) bool { return name == "" || strings.Contains(name, "@") }
+
 func find(name string) (model, error) {
+	if invalid(name) {
+		return model{}, errInvalid
+	}
 	wanted := short(parts(name))
 	for _, one := range list() {
 		if strings.EqualFold(one.Name, wanted) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,11 +99,7 @@ func attempt(op string, given url.Values) (any, error) {
 	case "kill":
 		return nil, syscall.Kill(number("pid"), syscall.Signal(number("signal")))
 	case "ptrace":
-		err := syscall.PtraceAttach(number("pid"))
-		if err == nil {
-			err = syscall.PtraceDetach(number("pid"))
-		}
-		return nil, err
+		return nil, seize(number("pid"))
 	case "unshare":
 		return nil, syscall.Unshare(number("flags"))
 	case "mmap":
@@ -155,4 +152,20 @@ func errnoName(err error) string {
 		return "ETIMEDOUT"
 	}
 	return "other"
+}
+
+// seize traces a process without stopping it, and lets it go at once: a tracer is a thread, and this one ends.
+func seize(pid int) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: so the thread ends with the goroutine
+		const ptraceSeize = 0x4206
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0)
+		if errno != 0 {
+			result <- errno
+			return
+		}
+		result <- nil
+	}()
+	return <-result
 }
