@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import addresses, gpus, listeners, processes, store
+from ollamactl import accounts, addresses, gpus, listeners, pins, processes, store
 from ollamactl.facts import Facts, Gpu, Layout
-from ollamactl.model import TARGET, Fleet, Instance, State, instance_name
+from ollamactl.model import TARGET, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
 from ollamactl.systemd import Manager
@@ -69,8 +69,14 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
         layout=host.layout,
         gpus=_cards(host, fleet.instances),
         addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
+        groups=accounts.card_groups(host.root) if any(map(pins.uses_cards, fleet.instances)) else (),
+        store_owner=accounts.owner(models_dir, host.root) if any(map(_writes, fleet.instances)) else "",
         manifests=store.read(models_dir, wanted=wanted),
     )
+
+
+def _writes(instance: Instance) -> bool:
+    return instance.store is Store.WRITABLE
 
 
 def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
