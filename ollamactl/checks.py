@@ -1,9 +1,11 @@
 """The rules that no single value can break: within an instance and across the fleet. Pure."""
 
 import ipaddress
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
+from types import MappingProxyType
 
 from ollamactl import depchecks, restartcheck, varchecks
 from ollamactl.errors import Location, Problem, Severity
@@ -15,20 +17,36 @@ from ollamactl.specplace import Path, Place
 _ALL_ADDRESSES = {"0.0.0.0", "::"}  # noqa: S104
 UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
 """How units end; an instance that ends so would be taken for one."""
+# A plain word that systemd takes as it is for %i (systemd.unit(5), "String escaping for inclusion in unit names").
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OURS = ("/var/lib/ollamactl", "/var/lib/ollamactl-instances")
 # A store there is hidden from the units, lost at a boot, or takes the system's own files for its own.
 _NO_STORE = ("/", "/bin", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/root", "/run", "/sbin", "/srv", "/usr")
 _NO_STORE_BELOW = ("/boot", "/dev", "/etc", "/proc", "/sys", "/tmp", "/var/tmp")  # noqa: S108
 
 
-def check(fleet: Fleet, locations: Mapping[Path, Location]) -> tuple[Problem, ...]:
-    """Every problem of a fleet whose single values are right; `locations` is where they stand in the spec."""
+def check(
+    fleet: Fleet, locations: Mapping[Path, Location], unread: Mapping[str, Set[str]] = MappingProxyType({})
+) -> tuple[Problem, ...]:
+    """Every problem of a fleet whose single values are right; `locations` is where they stand in the spec.
+
+    `unread` names, by instance, the keys whose value is unknown: rules that look at one of them say nothing.
+    """
     place = Place(locations)
-    found = [*_store(fleet, place), *_ports(fleet, place), *_cards(fleet, place), *depchecks.check(fleet, place)]
-    for instance in fleet.instances:
-        for rule in (_names, _reach, _backend, _limits, restartcheck.check, varchecks.check):
+
+    def known(*keys: str) -> list[Instance]:
+        return [one for one in fleet.instances if not unread or unread.get(one.name, frozenset()).isdisjoint(keys)]
+
+    found = [
+        *_store(fleet, place),
+        *_ports(known("host", "port"), place),
+        *_cards(known("gpus", "backend"), place),
+        *depchecks.check(fleet, place),
+    ]
+    for rule, keys in _RULES:
+        for instance in known(*keys):
             found += rule(instance, place)
-    if not fleet.instances and not any(path[:1] == ("instances",) and len(path) == 2 for path in locations):
+    if not fleet.instances and ("instances",) in locations and not place.has_below("instances"):
         message = "names no instance: apply removes every instance that it has installed"
         found.append(place.problem(("instances",), message, severity=Severity.WARNING))
     # What stands in `defaults` is found once for each instance, and said once.
@@ -63,9 +81,9 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def _ports(fleet: Fleet, place: Place) -> Iterator[Problem]:
+def _ports(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
     by_port = defaultdict(list)
-    for instance in fleet.instances:
+    for instance in fleet:
         by_port[instance.port].append(instance)
         if instance.port < 1024:
             message = f"{instance.port} is below 1024, which a server without root's rights cannot bind"
@@ -93,10 +111,10 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one in _ALL_ADDRESSES or other in _ALL_ADDRESSES
 
 
-def _cards(fleet: Fleet, place: Place) -> Iterator[Problem]:
+def _cards(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
     users = defaultdict(list)
     everything = []
-    for instance in fleet.instances:
+    for instance in fleet:
         if instance.gpus is None:
             everything.append(instance.name)
             continue
@@ -118,6 +136,8 @@ def _cards(fleet: Fleet, place: Place) -> Iterator[Problem]:
 
 def _names(instance: Instance, place: Place) -> Iterator[Problem]:
     name = instance.name
+    if not _NAME.fullmatch(name):
+        yield place.problem(place.of(name), "is no name for an instance", "use letters, digits, _ . and -")
     if name.endswith(UNIT_SUFFIXES):
         message = "is no name for an instance: it ends like a unit's"
         yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
@@ -186,3 +206,13 @@ def _list(names: list[str]) -> str:
     if len(names) > 6:
         names = [*names[:5], f"{len(names) - 5} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+_RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, ...]], ...] = (
+    (_names, ("models",)),
+    (_reach, ("host", "allow", "egress")),
+    (_backend, ("backend", "gpus", "spread")),
+    (_limits, ("limits",)),
+    (restartcheck.check, ("restart",)),
+    (varchecks.check, ()),
+)

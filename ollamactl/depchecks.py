@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ollamactl.errors import Problem, Severity
-from ollamactl.model import TARGET, Fleet, State, instance_name
+from ollamactl.model import TARGET, Fleet, State, instance_name, unit_name
 from ollamactl.specplace import Place
 
 
@@ -28,9 +28,11 @@ def check(fleet: Fleet, place: Place) -> Iterator[Problem]:
                         message = f"{other} has state: stopped, but starting {name} starts it"
                         hint = f"write state: running for {other}, or state: stopped for {name}"
                         yield place.problem(path, message, hint, Severity.WARNING)
+                elif other is not None and not place.written(other):
+                    yield place.problem(path, f"this spec has no instance {other}", "remove it, or add the instance")
     for cycle in _cycles(edges):
         chain = " -> ".join([*cycle[:8], *(["..."] if len(cycle) > 8 else []), cycle[0]])
-        key = "after" if fleet and f"ollama@{cycle[1 % len(cycle)]}.service" in by_name[cycle[0]].after else "requires"
+        key = "after" if unit_name(cycle[1]) in by_name[cycle[0]].after else "requires"
         yield place.problem(place.of(cycle[0], key), f"waits for itself: {chain}", "remove one of these")
 
 

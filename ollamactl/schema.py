@@ -29,6 +29,14 @@ _OTHER_WORDS = {
     "autostart": "enabled",
     "memory": "memory_max",
 }
+# YAML 1.1 took these for booleans, and many still write one for the other.
+_SWITCH = {
+    "yes": ("on", "always"),
+    "true": ("on", "always"),
+    "no": ("off", "never"),
+    "false": ("off", "never"),
+    "none": ("off", "never"),
+}
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -77,6 +85,8 @@ def violations(data: Any) -> Iterator[Violation]:
     for error in Draft202012Validator(load()).iter_errors(data):
         path = tuple(error.absolute_path)
         match error.validator:
+            case "type" if "enum" in error.schema:
+                continue  # the enum says it better
             case "additionalProperties" if error.validator_value is False:
                 known = error.schema["properties"]
                 for key in error.instance:
@@ -146,9 +156,8 @@ def _wrong_value(error: Any, path: tuple[str | int, ...]) -> Violation:
         case "enum":
             choices = [str(choice) for choice in limit if choice is not None]
             message = f"must be {_either(choices)}, not {shown}"
-            said = {"no": "never", "yes": "always", "none": "never"} if path[-1:] == ("policy",) else {}
-            meant = said.get(str(value).lower()) or suggest.nearest(str(value), choices)
-            hint = f"write {meant}" if meant else ""
+            words = (*_SWITCH.get(str(value).lower(), ()), suggest.nearest(str(value), choices))
+            hint = next((f"write {word}" for word in words if word in choices), "")
         case "const":
             message = f"must be {limit}, not {shown}"
             hint = f"write version: {limit}; a newer format needs a newer ollamactl"
@@ -157,6 +166,8 @@ def _wrong_value(error: Any, path: tuple[str | int, ...]) -> Violation:
             hint = "write auto to let Ollama choose" if path[-1:] == ("context_length",) and value == 0 else ""
         case "minItems":
             message, hint = "is an empty list", _empty_list(path)
+        case "maxItems" | "maxProperties":
+            message, hint = f"holds more than {limit}", "make it shorter"
         case "maxLength":
             message, hint = f"is longer than {limit} characters", "make it shorter"
         case "pattern":

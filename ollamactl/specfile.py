@@ -1,8 +1,8 @@
 """From the text of a spec to a valid Fleet, or to every problem at once. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from ollamactl import checks, ollama_env, schema, specvalue, yamltree
@@ -11,8 +11,9 @@ from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, unit_name
 from ollamactl.specplace import Path, dotted
 from ollamactl.yamltree import Tree
 
-_MAX_VIOLATIONS = 100
+_MAX_PROBLEMS = 100
 _MAX_INSTANCES = 5000
+_DEFAULTS: Path = ("defaults",)
 _MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "restart": lambda values: Restart(**values),
     "limits": lambda values: Limits(**values),
@@ -43,10 +44,9 @@ def load(data: bytes, *, name: str, source: str = "", validated: bool = False) -
     if not validated:
         reader.validate()
     fleet = reader.fleet(source)
-    problems = [*tree.problems, *reader.problems, *checks.check(fleet, tree.locations)]
-    problems.sort(key=lambda problem: (problem.location.line, problem.location.column) if problem.location else (0, 0))
+    problems = _in_order([*tree.problems, *reader.problems, *checks.check(fleet, tree.locations, reader.unread)])
     if any(problem.severity is Severity.ERROR for problem in problems):
-        raise SpecError(problems)
+        raise SpecError([problem for problem in problems if problem.severity is not Severity.NOTE])
     return Spec(fleet=fleet, problems=tuple(problems), locations=tree.locations)
 
 
@@ -59,6 +59,9 @@ class _Reader:
         self.wrong: set[Path] = set()
         self.holds_wrong: set[Path] = set()
         self.readers: Mapping[str, Callable[[Any], Any]] = {}
+        self.unread: dict[str, frozenset[str]] = {}
+        """By instance: the keys whose value, its own or that of `defaults`, is unknown."""
+        self._failed: defaultdict[Path, set[str]] = defaultdict(set)
 
     def validate(self) -> None:
         """Hold the data against the JSON Schema."""
@@ -66,7 +69,7 @@ class _Reader:
         if isinstance(instances, dict) and len(instances) > _MAX_INSTANCES:
             self._fail(("instances",), f"holds {len(instances)} instances; one host can have {_MAX_INSTANCES}")
             raise SpecError(self.problems)
-        for violation in islice(schema.violations(self.tree.data), _MAX_VIOLATIONS):
+        for violation in schema.violations(self.tree.data):
             path = violation.path
             self.wrong.add(path)
             self.holds_wrong.update(path[:depth] for depth in range(len(path) + 1))
@@ -81,12 +84,11 @@ class _Reader:
         self.readers = {**specvalue.READERS, "after": unit, "requires": unit}
         ollama = self._values(_mapping(data.get("ollama")), ("ollama",), _OLLAMA)
         binary = ollama.get("binary", Fleet().binary)
-        defaults = self._settings(_mapping(data.get("defaults")), ("defaults",))
+        defaults = self._settings(_mapping(data.get("defaults")), _DEFAULTS)
         shared = {"binary": binary, **_built(defaults)}
         instances = []
         for name, value in raw.items():
             path: Path = ("instances", name)
-            before = len(self.problems)
             own = self._settings(_mapping(value), path)
             for key in _MERGED:
                 if key in own and key in defaults:
@@ -96,9 +98,11 @@ class _Reader:
                 settings["binary"] = binary
             if settings.get("backend") is Backend.CPU:
                 settings.setdefault("gpus", ())
-            if "models" not in settings and path not in self.holds_wrong:
+            if "models" not in _mapping(value) and path not in self.wrong:
                 self._models_from_name(name, path, settings)
-            if len(self.problems) == before and path not in self.holds_wrong:
+            if self._failed and (unread := self._failed[path] | (self._failed[_DEFAULTS] - own.keys())):
+                self.unread[name] = frozenset(unread)
+            if "port" in settings and "models" in settings:
                 instances.append(Instance(name=name, **settings))
         models_dir = ollama.get("models", Fleet().models_dir)
         return Fleet(binary=binary, models_dir=models_dir, instances=tuple(instances), source=source)
@@ -126,8 +130,9 @@ class _Reader:
             try:
                 result[key] = value if read is None or value is None else read(value)
             except specvalue.WrongValueError as error:
-                at = (*path, key) if error.item is None else (*path, key, error.item)
-                self._fail(at, str(error), error.hint)
+                for wrong in (error, *error.others):
+                    at = (*path, key) if wrong.item is None else (*path, key, wrong.item)
+                    self._fail(at, str(wrong), wrong.hint)
         return result
 
     def _variables(self, raw: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -158,9 +163,21 @@ class _Reader:
         for depth in range(len(path), -1, -1):
             location = location or self.tree.locations.get(path[:depth])
         instance = str(path[1]) if path[:1] == ("instances",) and len(path) > 1 else ""
+        settings: Path = path[: 1 if path[:1] == _DEFAULTS else 2]
+        if len(path) > len(settings):
+            self._failed[settings].add(str(path[len(settings)]))
         self.problems.append(
             Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
         )
+        if len(self.problems) >= _MAX_PROBLEMS:
+            more = Problem(
+                message=f"there may be more problems than these {_MAX_PROBLEMS}", hint="begin with the first"
+            )
+            raise SpecError([*self.problems, more])
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda one: (one.location.line, one.location.column) if one.location else (0, 0))
 
 
 def _built(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,15 +27,22 @@ class Place:
         """The path of an instance's value: its own, that of `defaults`, or the nearest that is written."""
         own: Path = ("instances", instance, *keys)
         shared: Path = ("defaults", *keys)
-        if own in self._locations or not keys:
+        if own in self._locations:
             return own
         if shared in self._locations:
             return shared
-        return own if len(keys) == 1 else self.of(instance, *keys[:-1])
+        if keys and isinstance(keys[-1], int):
+            return self.of(instance, *keys[:-1])
+        # Of what is written nowhere, the group that it would stand in counts.
+        return shared if shared[:2] in self._locations and own[:3] not in self._locations else own
 
     def written(self, instance: str, *keys: str | int) -> bool:
         """Whether the instance itself writes the value."""
         return ("instances", instance, *keys) in self._locations
+
+    def has_below(self, key: str) -> bool:
+        """Whether anything stands below a key of the top level."""
+        return any(path[:1] == (key,) and len(path) > 1 for path in self._locations)
 
     def line(self, path: Path) -> str:
         """` (line 12)` of the place, or an empty string."""

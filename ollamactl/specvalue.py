@@ -3,7 +3,7 @@
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,9 @@ _UNIT = re.compile(
 )
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
 
+# Looking for the nearest of thousands of names takes longer than a user waits.
+_MAX_SUGGESTED = 200
+
 
 class WrongValueError(ValueError):
     """A value that cannot be: the sentence, what to type instead, and the place in a list."""
@@ -26,6 +29,8 @@ class WrongValueError(ValueError):
     def __init__(self, message: str, hint: str = "", item: int | None = None) -> None:
         super().__init__(message)
         self.hint, self.item = hint, item
+        self.others: tuple[WrongValueError, ...] = ()
+        """What else is wrong in the same list."""
 
 
 def duration(value: str | int) -> float:
@@ -126,7 +131,8 @@ def card(value: str | int) -> str:
     """One card: an index, a UUID, or a PCI address as sysfs writes it."""
     if isinstance(value, int):
         if not 0 <= value < 1024:
-            raise WrongValueError(f"{value} is no index of a card", "write gpus: none for no card")
+            hint = "write gpus: none for no card" if value < 0 else "the cards of this host: ollamactl gpus"
+            raise WrongValueError(f"{value} is no index of a card", hint)
         return str(value)
     text = value.strip()
     if re.fullmatch(r"[0-9]{1,3}", text):
@@ -189,10 +195,13 @@ def path(text: str) -> str:
     return text
 
 
-def unit(text: str, instances: Iterable[str] = ()) -> str:
+def unit(text: str, instances: Collection[str] = ()) -> str:
     """A unit's full name (systemd.unit(5)); `instances` are what else could have been meant."""
     if not _UNIT.fullmatch(text) or len(text) > 255 or "@." in text:
-        hint = suggest.hint(text, instances) or f"write a unit with its suffix: {text}.service"
+        full = text.replace("@.", "@NAME.") if "." in text else f"{text}.service"
+        hint = (
+            suggest.hint(text, instances) if len(instances) <= _MAX_SUGGESTED else ""
+        ) or f"write a unit's full name: {full}"
         raise WrongValueError(f"{text!r} is neither an instance of this spec nor a unit", hint)
     return text
 
@@ -228,12 +237,15 @@ def each(read: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
     def read_all(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
             return (read(value),)
-        result = []
+        result, wrong = [], []
         for at, item in enumerate(value):
             try:
                 result.append(read(item))
             except WrongValueError as error:
-                raise WrongValueError(str(error), error.hint, at) from None
+                wrong.append(WrongValueError(str(error), error.hint, at))
+        if wrong:
+            wrong[0].others = tuple(wrong[1:])
+            raise wrong[0]
         return tuple(result)
 
     return read_all

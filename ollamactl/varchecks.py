@@ -34,8 +34,6 @@ def _variable(instance: Instance, group: str, name: str, value: str, place: Plac
         return
     if len(name) + len(value.encode("utf-8", "replace")) > _MAX_BYTES:
         yield place.problem(path, f"is longer than {_MAX_BYTES >> 10} KiB", "put it into a file that the server reads")
-    if "\n" in value or "\0" in value:
-        yield place.problem(path, "holds a line break or NUL", "write it in one line")
     variable = ollama_env.VARIABLES.get(name)
     if name in ollama_env.RESERVED:
         yield place.problem(path, "is set by ollamactl or systemd for each instance", "remove it")
@@ -69,7 +67,10 @@ def _instead(key: str, name: str) -> str:
 
 @lru_cache(maxsize=256)
 def _nearest(name: str) -> str:
-    return _OTHERS.get(name) or suggest.hint(name, ollama_env.KNOWN)
+    if name in _OTHERS:
+        return _OTHERS[name]
+    found = suggest.nearest(name.removeprefix("OLLAMA_"), [known.removeprefix("OLLAMA_") for known in ollama_env.KNOWN])
+    return f"did you mean OLLAMA_{found}?" if found else ""
 
 
 _OTHERS = {
