@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from ollamactl import record
 from ollamactl.environment import SPEC_KEYS
 from ollamactl.unitfile import Directive, parse, unquote_environment
 
@@ -47,14 +48,20 @@ _FOLLOWS = {
 """Directives that change along with a key which is told already, or else are told by its name alone."""
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
 _STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "UMask", "ProtectHome")
+_RECORDED = {
+    record.INSTANCE: {"models": "models", "state": "state", "enabled": "enabled"},
+    record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": "source"},
+}
 _UNSET = {
     "allow": "any",
     "binary": "ollama.binary",
     "context_length": "auto",
+    "enabled": "true",
     "flash_attention": "auto",
     "gpus": "all",
     "hardening": "strict",
     "spread": "off",
+    "state": "running",
 }
 _CONSEQUENCE = re.compile(  # of host, gpus, egress, allow and limits.memory_max, which are told
     r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
@@ -121,7 +128,8 @@ class _Reading:
         self.environment: dict[str, str] = {}
         self.others: dict[str, str] = {}
         for section, key, value in parse(text):
-            if section.startswith("X-"):  # the record repeats what the directives say
+            if section == record.SECTION:
+                self._record(key, value)
                 continue
             if key == "Environment":
                 self._variable(*unquote_environment(value))
@@ -137,6 +145,14 @@ class _Reading:
                 self.words[word] = f"{self.words[word]} {value}" if self.words.get(word) else value
             else:
                 self.others[key] = f"{self.others.get(key, '')}\n{value}"
+
+    def _record(self, key: str, value: str) -> None:
+        """What no directive shows; all else of the record repeats what they say."""
+        values = record.read(value) or {}
+        for name, word in _RECORDED.get(f"{key}=", {}).items():
+            if name in values:
+                found = values[name]
+                self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else str(found).lower()
 
     def _variable(self, name: str, value: str) -> None:
         if name == "OLLAMA_HOST":

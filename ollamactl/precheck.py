@@ -1,23 +1,26 @@
 """What must hold before anything is changed, judged all at once from what was observed. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ollamactl.errors import Problem, Severity
 from ollamactl.files import File
 from ollamactl.model import Fleet, Hardening, Instance, State, Store, instance_name
 from ollamactl.observed import Observed, PortHolder
-from ollamactl.reconcile import owner
 
 
-def problems(fleet: Fleet, desired: Iterable[File], observed: Observed) -> tuple[Problem, ...]:
-    """Errors that forbid an apply, and what the operator should know of the host before one."""
+def problems(
+    fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: Collection[str] = ()
+) -> tuple[Problem, ...]:
+    """Errors that forbid an apply, and what the operator should know of the host before one.
+
+    `only` are the instances that it is limited to: the others keep their ports.
+    """
     return (
         *_foreign_files(desired, observed),
-        *_masked(fleet, observed),
-        *_ports(fleet, observed),
+        *_foreign_units(fleet, observed),
+        *_ports(fleet, observed, only),
         *_administrators(observed),
         *_given_up(fleet),
-        *_shared_cards(fleet),
     )
 
 
@@ -29,46 +32,60 @@ def _foreign_files(desired: Iterable[File], observed: Observed) -> Iterable[Prob
                 path=file.path,
                 instance=file.instance,
                 message="this file is not ollamactl's, so it stays as it is",
-                hint=f"look at it, then move it away: mv {file.path} {file.path}.mine",
+                hint=_away(file.path),
             )
-    layout = observed.facts.layout
-    for path, seen in observed.files.items():
-        name = instance_name(path.removeprefix(f"{layout.unit_dir}/"))
-        if not seen.ours and name and not owner(path, layout):
+
+
+def _foreign_units(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """Whole units of an instance's name: systemd takes them instead of the template (systemd.unit(5))."""
+    for instance in fleet.instances:
+        path = f"{observed.facts.layout.unit_dir}/{instance.unit}"
+        seen = observed.files.get(path)
+        if seen and seen.data == b"/dev/null":
+            yield _mask(instance)
+        elif seen:
             yield Problem(
                 path=path,
-                instance=name,
-                message="this unit file of somebody else stands in the place of the template",
-                hint=f"systemctl unmask {name and path.rsplit('/', 1)[-1]}, or move the file away",
-            )
-
-
-def _masked(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
-    for instance in fleet.instances:
-        if observed.unit(instance.unit).load_state == "masked":
-            yield Problem(
-                path=instance.unit,
                 instance=instance.name,
-                message="the unit is masked, so systemd refuses to start it",
-                hint=f"systemctl unmask {instance.unit}",
+                message="this unit file of somebody else stands in the place of the template",
+                hint=_away(path),
             )
+        elif observed.unit(instance.unit).load_state == "masked":
+            yield _mask(instance)
 
 
-def _ports(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
-    named = {instance.unit: instance for instance in fleet.instances}
+def _mask(instance: Instance) -> Problem:
+    return Problem(
+        path=instance.unit,
+        instance=instance.name,
+        message="the unit is masked, so systemd refuses to start it",
+        hint=f"systemctl unmask {instance.unit}",
+    )
+
+
+def _away(path: str) -> str:
+    return f"look at it, then move it away: mv {path} {path}.mine"
+
+
+def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    named = {instance.unit for instance in fleet.instances}
     for instance in fleet.instances:
         holder = observed.holders.get(instance.name)
         if not holder or instance.state is State.STOPPED:
             continue
-        leaving = observed.running.get(instance_name(holder.unit) or "")
-        if holder.unit in named or (leaving and leaving.config):
+        of_ours = observed.running.get(instance_name(holder.unit) or "")
+        moves = holder.unit in named or bool(of_ours and of_ours.config)
+        if moves and (not only or instance_name(holder.unit) in only):
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
+        unseen = holder.pid is None and any(running.config is None for running in observed.running.values())
         yield Problem(
             path=f"instances.{instance.name}.port",
             instance=instance.name,
+            # Who may not look at the fleet's own servers cannot tell them from strangers, and cannot apply either.
+            severity=Severity.WARNING if unseen else Severity.ERROR,
             message=f"{instance.listen} is taken by {holder_words(holder)}",
-            hint=_port_hint(holder),
+            hint="that server frees it when the whole spec is applied, without --only" if moves else _port_hint(holder),
         )
 
 
@@ -81,6 +98,8 @@ def holder_words(holder: PortHolder) -> str:
 
 
 def _port_hint(holder: PortHolder) -> str:
+    if holder.pid is None:
+        return f"see who it is: sudo ss -ltnp 'sport = :{holder.port}'"
     if holder.unit == "ollama.service":
         return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
     if holder.unit.endswith(".service"):
@@ -129,15 +148,3 @@ def _losses(instance: Instance, fleet: Fleet) -> Iterable[str]:
         )
     if instance.allow == ("any",):
         yield f"allow: [any] lets every machine that can route here use {instance.listen}; Ollama asks for no password"
-
-
-def _shared_cards(fleet: Fleet) -> Iterable[Problem]:
-    everywhere = [i.name for i in fleet.instances if i.gpus is None and i.backend != "cpu"]
-    if len(everywhere) > 1:
-        shown = ", ".join(everywhere[:8]) + (" ..." if len(everywhere) > 8 else "")
-        yield Problem(
-            path="instances",
-            severity=Severity.NOTE,
-            message=f"{len(everywhere)} instances may use every card: {shown}",
-            hint="pin each with gpus: [...] (see ollamactl gpus), or gpus: none",
-        )

@@ -12,13 +12,14 @@ from ollamactl.plan import ORDER, Plan, Step, StepKind
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
 _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
+_UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
 _UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
 
 
 def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
     """The steps that make the host match; `only` limits them to some instances and what all share."""
     scope = _Scope(fleet, observed, only)
-    wanted = {file.path: file for file in desired if scope.holds(file.instance)}
+    wanted = {file.path: file for file in desired if fleet.instances and scope.holds(file.instance)}
     causes: dict[str, list[str]] = {}
     steps = [*_file_steps(wanted, observed, scope, causes)]
     steps += _link_steps(fleet, observed, scope)
@@ -69,11 +70,12 @@ def _file_steps(
         if seen and seen.data == file.data and seen.mode == file.mode:
             continue
         why = _write_causes(file, seen)
-        causes.setdefault(file.instance, []).extend(why if seen and file.kind is not FileKind.TARGET else ())
+        if seen and file.kind is not FileKind.TARGET:
+            causes.setdefault(file.instance, []).extend(why)
         yield Step(
             kind=StepKind.WRITE,
             subject=path,
-            cause=", ".join(why) or "its text changed",
+            cause=", ".join(why) or _UNTOLD.get(file.kind, "its text changed"),
             instance=file.instance,
             file=file,
             before=seen.data if seen else None,
@@ -86,16 +88,11 @@ def _file_steps(
             cause = "no longer in the spec"
         elif name and scope.holds(name) and name in scope.named:
             cause = "no longer needed"
-            causes.setdefault(name, []).append(_removal_cause(path, scope.layout))
         elif not name and not scope.named and not scope.only:
             cause = "the fleet is empty"
         else:
             continue
         yield Step(kind=StepKind.REMOVE, subject=path, cause=cause, instance=name, before=seen.data)
-
-
-def _removal_cause(path: str, layout: Layout) -> str:
-    return "secrets removed" if path.startswith(layout.secrets) else f"{path.rsplit('/', 2)[-2]} leaves its models"
 
 
 def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
@@ -106,8 +103,10 @@ def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
     if file.kind is FileKind.SECRETS:
         return ["secrets changed"]
     if file.kind is FileKind.VIEW:
-        model, tag = file.path.rsplit("/", 2)[-2:]
+        *_, model, tag = file.path.split("/")
         return [f"{model}:{tag} has a new digest in the store"]
+    if not seen.ours:
+        return ["but somebody else's file is there"]
     return list(changes.describe(seen.data.decode(errors="replace"), file.data.decode()))
 
 
@@ -129,17 +128,21 @@ def _link_steps(fleet: Fleet, observed: Observed, scope: _Scope) -> Iterable[Ste
 
 def _reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: _Scope) -> list[Step]:
     """One daemon-reload where a unit file or a link changed, or where the manager has not read what is there."""
-    counts = {
-        "written": sum(1 for s in steps if s.kind is StepKind.WRITE and s.file and s.file.is_unit),
-        "removed": sum(1 for s in steps if s.kind is StepKind.REMOVE and s.subject.startswith(scope.layout.unit_dir)),
-        "links changed": sum(1 for s in steps if s.kind in (StepKind.ENABLE, StepKind.DISABLE)),
-    }
-    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    counts = (
+        ("file", "written", sum(1 for s in steps if s.kind is StepKind.WRITE and s.file and s.file.is_unit)),
+        ("file", "removed", sum(1 for s in steps if _removes_unit(s, scope.layout))),
+        ("link", "changed", sum(1 for s in steps if s.kind in (StepKind.ENABLE, StepKind.DISABLE))),
+    )
+    parts = [f"{count} {what}{'s' if count > 1 else ''} {how}" for what, how, count in counts if count]
     if not parts:
         stale = [i.unit for i in fleet.instances if scope.holds(i.name) and observed.unit(i.unit).need_reload]
         if stale or observed.unit(TARGET).need_reload:
             parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]
     return [Step(kind=StepKind.RELOAD, subject="systemd", cause=", ".join(parts))] if parts else []
+
+
+def _removes_unit(step: Step, layout: Layout) -> bool:
+    return step.kind is StepKind.REMOVE and step.subject.startswith(f"{layout.unit_dir}/")
 
 
 def _handed_over(fleet: Fleet, observed: Observed, scope: _Scope) -> Mapping[str, str]:
@@ -192,7 +195,7 @@ def _start_or_restart(
     if state.active not in _UP:
         if state.active is Active.FAILED:
             return StepKind.START, "it has failed"
-        return StepKind.START, "new" if state.load_state == "not-found" else "it is not running"
+        return StepKind.START, "it is not running" if _drop_in(instance.name, observed) in observed.files else "new"
     running = observed.running.get(instance.name) or Running()
     why = _stale(instance, running, wanted, observed)
     if not why:
@@ -209,7 +212,7 @@ _OLDER = "it runs with an older configuration"
 def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], observed: Observed) -> str:
     """Why the running process is not what the spec wants; empty where it is, or where nobody may look."""
     layout = observed.facts.layout
-    drop_in = f"{layout.unit_dir}/{unit_name(instance.name)}.d/10-ollamactl.conf"
+    drop_in = _drop_in(instance.name, observed)
     config = running.config or _digest(_CONFIG, _seen(observed, drop_in))
     if config != _digest(_CONFIG, wanted[drop_in].data):
         return _OLDER
@@ -222,6 +225,10 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     if running.stale_files:
         return f"{running.stale_files[0]} is newer than the server"
     return ""
+
+
+def _drop_in(instance: str, observed: Observed) -> str:
+    return f"{observed.facts.layout.unit_dir}/{unit_name(instance)}.d/10-ollamactl.conf"
 
 
 def _seen(observed: Observed, path: str) -> bytes:

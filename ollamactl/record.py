@@ -11,12 +11,24 @@ from typing import Any
 
 from ollamactl.files import ObservedFile
 from ollamactl.model import (
-    Backend, Egress, Fleet, Hardening, Instance, Limits, Network, Restart, RestartPolicy, State, Store, Toggle,
-)  # fmt: skip
+    Backend,
+    Egress,
+    Fleet,
+    Hardening,
+    Instance,
+    Limits,
+    Network,
+    Restart,
+    RestartPolicy,
+    State,
+    Store,
+    Toggle,
+)
 
 SECTION = "X-Ollamactl"
-_INSTANCE = "Instance="
-_FLEET = "Fleet="
+INSTANCE = "Instance="
+FLEET = "Fleet="
+_SHARED = ("binary", "models_dir", "source")
 _CHOICES = {
     "store": Store, "egress": Egress, "network": Network, "hardening": Hardening, "backend": Backend,
     "flash_attention": Toggle, "state": State,
@@ -34,13 +46,13 @@ def instance_line(instance: Instance) -> str:
     for group in ("restart", "limits"):
         if group in values:
             values[group] = {k: v for k, v in asdict(values[group]).items() if v is not None}
-    return _INSTANCE + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+    return INSTANCE + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
 
 
 def fleet_line(fleet: Fleet) -> str:
     """`Fleet={...}`: what all instances share."""
-    shared = {"binary": fleet.binary, "models_dir": fleet.models_dir, "source": fleet.source}
-    return _FLEET + json.dumps(shared, ensure_ascii=True, separators=(",", ":"))
+    shared = {name: getattr(fleet, name) for name in _SHARED}
+    return FLEET + json.dumps(shared, ensure_ascii=True, separators=(",", ":"))
 
 
 def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
@@ -50,29 +62,38 @@ def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
     for path, file in files.items():
         if not file.ours:
             continue
-        if path.endswith(".service.d/10-ollamactl.conf") and (values := _values(file.data, _INSTANCE)):
-            instances.append(_instance(values))
+        if path.endswith(".service.d/10-ollamactl.conf"):
+            if instance := _instance(_values(file.data, INSTANCE)):
+                instances.append(instance)
         elif path.endswith(".target"):
-            shared = _values(file.data, _FLEET) or shared
+            values = _values(file.data, FLEET) or {}
+            shared = {key: text for key, text in values.items() if key in _SHARED and isinstance(text, str)}
     return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
 
 
 def _values(data: bytes, prefix: str) -> dict[str, Any] | None:
     for line in data.decode(errors="replace").splitlines():
         if line.startswith(prefix):
-            try:
-                found = json.loads(line.removeprefix(prefix))
-            except ValueError:
-                return None
-            return found if isinstance(found, dict) else None
+            return read(line.removeprefix(prefix))
     return None
 
 
-def _instance(values: Mapping[str, Any]) -> Instance:
+def read(text: str) -> dict[str, Any] | None:
+    """What follows `Instance=` or `Fleet=`; None where somebody wrote something else there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _instance(values: Mapping[str, Any] | None) -> Instance | None:
     known = {field.name for field in fields(Instance)}
-    clean = {name: _frozen(name, value) for name, value in values.items() if name in known}
-    clean.setdefault("models", ())
-    return Instance(**clean)
+    try:
+        clean = {name: _frozen(name, value) for name, value in (values or {}).items() if name in known}
+        return Instance(**{"models": (), **clean})
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
 
 
 def _frozen(name: str, value: Any) -> Any:

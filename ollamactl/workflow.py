@@ -87,7 +87,7 @@ def make_plan(host: Host, fleet: Fleet, *, only: Collection[str] = (), notes: It
     observed = observe(host, fleet, facts)
     scope = limit(fleet, only) if only else frozenset()
     plan = reconcile(fleet, files, observed, only=scope)
-    found = [*notes, *pins.problems(fleet, facts), *precheck.problems(fleet, files, observed)]
+    found = [*notes, *pins.problems(fleet, facts), *precheck.problems(fleet, files, observed, only=scope)]
     found += _store_problems(host, fleet, facts)
     versions: dict[str, str | None] = {}
     if not host.offline:
