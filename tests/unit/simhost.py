@@ -1,0 +1,215 @@
+"""A host in a few dictionaries: files, links, units and processes, on which the steps of a plan can be carried out.
+
+It knows just enough of systemd for the reconciler: a unit is read when it is first needed and again at a reload, a
+process keeps the configuration that it was started with, a target starts what it wants, and two cannot have one port.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ollamactl import precheck
+from ollamactl.errors import Problem
+from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
+from ollamactl.files import MARKER, File, ObservedFile
+from ollamactl.model import TARGET, TEMPLATE, Fleet, State, instance_name, unit_name
+from ollamactl.modelname import ModelName
+from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
+from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.reconcile import reconcile
+from ollamactl.render import DROP_IN, render
+
+LAYOUT = Layout()
+CARDS = tuple(
+    Gpu(vendor=Vendor.NVIDIA, index=index, pci=f"0000:0{index}:00.0", uuid=f"GPU-0000000{index}", minor=index)
+    for index in (0, 1)
+)
+
+
+def drop_in_path(instance: str) -> str:
+    return f"{LAYOUT.unit_dir}/{unit_name(instance)}.d/{DROP_IN}"
+
+
+def manifest(model: str, text: str = "") -> Manifest:
+    """A model of the store; another text is another version of it."""
+    name = ModelName.parse(model)
+    data = f'{{"{name.short}": "{text}"}}'.encode()
+    return Manifest(model=name.short, path=name.manifest_path, data=data, digest=hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A server as it was started; `serial` tells a restarted one from one that was left alone."""
+
+    serial: int
+    config: str | None
+    secrets: str | None
+    listen: str
+
+
+@dataclass(slots=True)
+class SimHost:
+    """One machine. What happens to it between two applies is done by changing its fields."""
+
+    files: dict[str, ObservedFile] = field(default_factory=dict)
+    links: set[str] = field(default_factory=set)
+    target_enabled: bool = False
+    units: dict[str, UnitState] = field(default_factory=dict)
+    """Units that are up or failed; what is missing here is inactive."""
+    processes: dict[str, Process] = field(default_factory=dict)
+    """By unit."""
+    loaded: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """The files of each unit as the manager read them."""
+    store: dict[str, Manifest] = field(default_factory=dict)
+    squatters: list[PortHolder] = field(default_factory=list)
+    changed: dict[str, Running] = field(default_factory=dict)
+    """What else is to be seen of a process, by instance: a replaced binary, a newer environment file."""
+    root: bool = True
+    """Whether the one who looks may see how processes were started, and who holds ports."""
+    serials: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def facts(self) -> Facts:
+        return Facts(gpus=CARDS, manifests=self.store)
+
+    def put(self, path: str, text: str) -> None:
+        """A file that somebody wrote; the marker decides whose it is."""
+        ours = text.startswith(MARKER) or path.startswith(f"{LAYOUT.state_dir}/")
+        self.files[path] = ObservedFile(path=path, data=text.encode(), ours=ours)
+
+    def desired(self, fleet: Fleet) -> tuple[File, ...]:
+        return render(fleet, self.facts())
+
+    def plan(self, fleet: Fleet, *only: str) -> Plan:
+        return reconcile(fleet, self.desired(fleet), self.observe(fleet), only=frozenset(only))
+
+    def problems(self, fleet: Fleet, *only: str) -> tuple[Problem, ...]:
+        found = precheck.problems(fleet, self.desired(fleet), self.observe(fleet), only=only)
+        return tuple(problem for problem in found if not only or problem.instance in only)
+
+    def apply(self, fleet: Fleet, *only: str) -> Plan:
+        plan = self.plan(fleet, *only)
+        self.carry_out(plan.steps)
+        return plan
+
+    def observe(self, fleet: Fleet) -> Observed:
+        return Observed(
+            facts=self.facts(),
+            files=dict(self.files),
+            units={unit: self._state(unit) for unit in self._known_units()},
+            running={name: self._running(unit) for unit in self.processes if (name := instance_name(unit))},
+            wanted=frozenset(self.links),
+            target_enabled=self.target_enabled,
+            holders=self._holders(fleet),
+        )
+
+    def carry_out(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            self._do(step)
+
+    def break_down(self, unit: str, active: Active, sub_state: str = "", restarts: int = 0) -> None:
+        """The unit's process ends, and the unit is left in a state."""
+        self.processes.pop(unit, None)
+        self.units[unit] = UnitState(
+            name=unit, load_state="loaded", active=active, sub_state=sub_state or active, restarts=restarts
+        )
+
+    def _known_units(self) -> set[str]:
+        return {*self.units, *self.loaded} if TARGET in self.units else set(self.units)
+
+    def _state(self, unit: str) -> UnitState:
+        state = self.units.get(unit) or UnitState(name=unit, load_state="loaded")
+        stale = unit in self.loaded and self.loaded[unit] != self._on_disk(unit)
+        return replace(state, need_reload=state.need_reload or stale)
+
+    def _running(self, unit: str) -> Running:
+        if not self.root:
+            return Running()
+        process, name = self.processes[unit], instance_name(unit) or ""
+        seen = self.changed.get(name, Running())
+        return replace(
+            seen,
+            config=seen.config or process.config,
+            secrets=process.secrets,
+            same_binary=True if seen.same_binary is None else seen.same_binary,
+        )
+
+    def _holders(self, fleet: Fleet) -> Mapping[str, PortHolder]:
+        by_address = {f"{each.address}:{each.port}": each for each in self.squatters}
+        for unit, process in self.processes.items():
+            address, _, port = process.listen.rpartition(":")
+            by_address[process.listen] = PortHolder(
+                address=address, port=int(port), pid=4000 + process.serial, command="ollama serve", unit=unit
+            )
+        found = {}
+        for instance in fleet.instances:
+            holder = by_address.get(instance.listen)
+            if holder and holder.unit != instance.unit and instance.state is State.RUNNING:
+                found[instance.name] = holder if self.root else replace(holder, pid=None, command="", unit="")
+        return found
+
+    def _do(self, step: Step) -> None:
+        if step.kind is StepKind.WRITE and step.file:
+            file = step.file
+            seen = self.files.get(file.path)
+            assert seen is None or seen.ours, f"overwrites {file.path}, which is somebody else's"
+            self.files[file.path] = ObservedFile(path=file.path, data=file.data, ours=True, mode=file.mode)
+        elif step.kind is StepKind.REMOVE:
+            assert self.files.pop(step.subject).ours, f"removes {step.subject}, which is somebody else's"
+        elif step.kind is StepKind.ENABLE:
+            self._link(step.subject, there=True)
+        elif step.kind is StepKind.DISABLE:
+            self._link(step.subject, there=False)
+        elif step.kind is StepKind.RELOAD:
+            self.loaded = {unit: self._on_disk(unit) for unit in self.loaded}
+            self.units = {unit: replace(state, need_reload=False) for unit, state in self.units.items()}
+        elif step.kind is StepKind.STOP:
+            self._stop(step.subject)
+        elif step.kind is StepKind.RESTART:
+            self._stop(step.subject)
+            self._start(step.subject)
+        elif step.kind is StepKind.START:
+            self._start(step.subject)
+
+    def _link(self, unit: str, *, there: bool) -> None:
+        if unit == TARGET:
+            self.target_enabled = there
+        else:
+            (self.links.add if there else self.links.discard)(unit)
+
+    def _stop(self, unit: str) -> None:
+        self.processes.pop(unit, None)
+        self.units.pop(unit, None)
+        self.loaded.pop(unit, None)
+
+    def _start(self, unit: str) -> None:
+        if unit in self.processes or (unit == TARGET and unit in self.units):
+            return
+        self.units[unit] = UnitState(name=unit, load_state="loaded", active=Active.ACTIVE, sub_state="running")
+        if unit == TARGET:
+            for wanted in sorted(self.links):
+                self._start(wanted)
+            return
+        template, drop_in = self.loaded.setdefault(unit, self._on_disk(unit))
+        assert template, f"{unit} is started without its template"
+        listen = _value(drop_in, rb"^Environment=OLLAMA_HOST=(.+)$")
+        taken = [other for other, process in self.processes.items() if process.listen == listen]
+        assert listen, f"{unit} is started without its drop-in"
+        assert not taken, f"{unit} is started on {listen} while {taken} has it"
+        secrets = self.files.get(f"{LAYOUT.secrets}/{instance_name(unit)}.env") if b"/secrets/" in drop_in else None
+        self.processes[unit] = Process(
+            serial=next(self.serials),
+            config=_value(drop_in, rb"OLLAMACTL_CONFIG=([0-9a-f]+)"),
+            secrets=_value(secrets.data, rb"OLLAMACTL_SECRETS=([0-9a-f]+)") if secrets else None,
+            listen=listen,
+        )
+
+    def _on_disk(self, unit: str) -> tuple[bytes, ...]:
+        paths = (f"{LAYOUT.unit_dir}/{TEMPLATE}", drop_in_path(instance_name(unit) or ""))
+        return tuple(self.files[path].data if path in self.files else b"" for path in paths)
+
+
+def _value(data: bytes, pattern: bytes) -> str | None:
+    match = re.search(pattern, data, re.MULTILINE)
+    return match[1].decode() if match else None
