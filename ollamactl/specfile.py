@@ -69,7 +69,7 @@ class _Reader:
         if isinstance(instances, dict) and len(instances) > _MAX_INSTANCES:
             self._fail(("instances",), f"holds {len(instances)} instances; one host can have {_MAX_INSTANCES}")
             raise SpecError(self.problems)
-        for violation in schema.violations(self.tree.data):
+        for violation in schema.violations(self.tree.data, self.tree.locations.spot):
             path = violation.path
             self.wrong.add(path)
             self.holds_wrong.update(path[:depth] for depth in range(len(path) + 1))
@@ -170,10 +170,8 @@ class _Reader:
             Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
         )
         if len(self.problems) >= _MAX_PROBLEMS:
-            more = Problem(
-                message=f"there may be more problems than these {_MAX_PROBLEMS}", hint="begin with the first"
-            )
-            raise SpecError([*self.problems, more])
+            more = f"these are {_MAX_PROBLEMS} problems, and there may be more"
+            raise SpecError([*_in_order(self.problems), Problem(message=more, hint="begin with the first")])
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:

@@ -199,9 +199,8 @@ def unit(text: str, instances: Collection[str] = ()) -> str:
     """A unit's full name (systemd.unit(5)); `instances` are what else could have been meant."""
     if not _UNIT.fullmatch(text) or len(text) > 255 or "@." in text:
         full = text.replace("@.", "@NAME.") if "." in text else f"{text}.service"
-        hint = (
-            suggest.hint(text, instances) if len(instances) <= _MAX_SUGGESTED else ""
-        ) or f"write a unit's full name: {full}"
+        near = suggest.hint(text, instances) if len(instances) <= _MAX_SUGGESTED else ""
+        hint = near or f"write a unit's full name: {full}"
         raise WrongValueError(f"{text!r} is neither an instance of this spec nor a unit", hint)
     return text
 

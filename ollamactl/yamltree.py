@@ -52,6 +52,10 @@ class Locations(Mapping[Path, Location]):
         spot = self._keys.get(path)
         return self._text.location(spot) if spot else None
 
+    def spot(self, path: Path) -> Spot:
+        """Where a value begins, to sort by; (0, 0) where nothing is there."""
+        return self._values.get(path, (0, 0))
+
     def record(self, path: Path, value: Spot, key: Spot | None) -> None:
         """Note where a value and its key stand."""
         self._values[path] = value

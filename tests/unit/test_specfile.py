@@ -213,6 +213,13 @@ def test_a_secret_never_shows_in_a_message(layout: str) -> None:
     assert "hunter2" not in errors(f"version: 1\ninstances:\n  llama3: {layout}\n")
 
 
+def test_a_hundred_problems_are_enough() -> None:
+    text = errors("version: 1\ninstances:\n" + "".join(f"  m{at}: {{prot: {at}}}\n" for at in range(200)))
+
+    assert text.endswith("these are 100 problems, and there may be more\n  hint: begin with the first")
+    assert text.startswith("fleet.yaml:3:")
+
+
 def test_later_keys_are_named_as_such() -> None:
     text = errors("version: 1\ninstances: {a: {port: 2000, on_demand: {stop_after: 10m}, network: private}}")
 
