@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ollamactl.files import FileKind
+
 
 class Vendor(StrEnum):
     """Who made a card; decides which variables and device nodes pin it."""
@@ -63,6 +65,26 @@ class Layout:
     def secrets(self) -> str:
         """Holds one 0600 EnvironmentFile an instance that has secrets."""
         return f"{self.state_dir}/secrets"
+
+    def owner(self, path: str) -> str:
+        """The instance that a file of ours belongs to by its path; empty for what the fleet shares."""
+        if path.startswith(f"{self.unit_dir}/ollama@") and ".service.d/" in path:
+            return path.removeprefix(f"{self.unit_dir}/ollama@").rpartition(".service.d/")[0]
+        if path.startswith(f"{self.views}/"):
+            return path.removeprefix(f"{self.views}/").partition("/")[0]
+        if path.startswith(f"{self.secrets}/"):
+            return path.removeprefix(f"{self.secrets}/").removesuffix(".env")
+        return ""
+
+    def kind(self, path: str) -> FileKind:
+        """What a file of ours is by its path."""
+        if path.startswith(f"{self.views}/"):
+            return FileKind.VIEW
+        if path.startswith(f"{self.secrets}/"):
+            return FileKind.SECRETS
+        if path.endswith(".target"):
+            return FileKind.TARGET
+        return FileKind.DROP_IN if path.endswith(".conf") else FileKind.TEMPLATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

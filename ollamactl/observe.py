@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ollamactl import accounts, addresses, gpus, listeners, pins, processes, store
 from ollamactl.facts import Facts, Gpu, Layout
+from ollamactl.files import ObservedFile
 from ollamactl.model import TARGET, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
@@ -89,11 +90,11 @@ def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
     return found if named <= known else gpus.detect(host.root)
 
 
-def observe(host: Host, fleet: Fleet, facts: Facts) -> Observed:
-    """One reading of the host for a plan."""
+def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, ObservedFile]) -> Observed:
+    """One reading of the host for a plan; `files` are those of ours and at our places, as UnitDir.managed tells."""
     observed = Observed(
         facts=facts,
-        files=host.files.managed(host.layout),
+        files=files,
         wanted=frozenset(host.files.wanted(host.layout)),
         target_enabled=host.files.target_enabled(host.layout),
     )

@@ -71,7 +71,7 @@ class PortHolder:
 class Observed:
     """One reading of the host."""
 
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
     """What lies at the paths that are ollamactl's to fill, by path."""
     units: Mapping[str, UnitState] = field(default_factory=dict)

@@ -41,24 +41,13 @@ class _Scope:
         self.only = only
         self.named = {instance.name for instance in fleet.instances}
         self.layout = observed.facts.layout
-        ours = {owner(path, self.layout) for path, file in observed.files.items() if file.ours}
+        ours = {self.layout.owner(path) for path, file in observed.files.items() if file.ours}
         ours |= {name for name, running in observed.running.items() if running.config}
         ours |= {name for unit in observed.wanted if (name := instance_name(unit))}
         self.leaving = frozenset(ours - self.named - {""}) & (only or frozenset(ours))
 
     def holds(self, instance: str) -> bool:
         return not instance or not self.only or instance in self.only
-
-
-def owner(path: str, layout: Layout) -> str:
-    """The instance that a file of ours belongs to by its path; empty for what the fleet shares."""
-    if match := re.match(rf"{re.escape(layout.unit_dir)}/ollama@(.+)\.service\.d/", path):
-        return match[1]
-    if path.startswith(f"{layout.views}/"):
-        return path.removeprefix(f"{layout.views}/").split("/", 1)[0]
-    if path.startswith(f"{layout.secrets}/"):
-        return path.removeprefix(f"{layout.secrets}/").removesuffix(".env")
-    return ""
 
 
 def _file_steps(
@@ -81,7 +70,7 @@ def _file_steps(
             before=seen.data if seen else None,
         )
     for path, seen in sorted(observed.files.items()):
-        name = owner(path, scope.layout)
+        name = scope.layout.owner(path)
         if path in wanted or not seen.ours:
             continue
         if name in scope.leaving:

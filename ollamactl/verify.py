@@ -12,7 +12,7 @@ from ollamactl.model import Instance
 from ollamactl.observed import Active, UnitState
 from ollamactl.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
 
-WORKERS = 16
+WORKERS = 8
 """Servers asked at once: more threads only wait for the interpreter."""
 
 ANSWER_SECONDS = 5.0

@@ -1,45 +1,44 @@
-"""The commands' work as short chains: read the spec, look at the host, plan, execute, prove. No printing here."""
+"""The commands that make or prove a fleet, as short chains: compile, look, plan, execute, prove. No printing here."""
 
 import os
-import shlex
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, environment, gpus, lock, pins, precheck, render, specfile, starter, store
-from ollamactl.errors import HostError, NotPermitted, Problem, Severity, SpecError, UsageError
+from ollamactl import binary, lock, pins, precheck, store
+from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
+from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Outcome, Tell, execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.files import File
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
-from ollamactl.observe import Host, observe, read_facts
+from ollamactl.observe import Host, observe
 from ollamactl.observed import Observed
 from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.probe import dial_address
 from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile
-from ollamactl.record import installed_fleet
+from ollamactl.source import Source
 from ollamactl.verify import expectations
 
-DEFAULT_SPECS = ("fleet.yaml", "/etc/ollamactl/fleet.yaml")
 LOCK = "/run/lock/ollamactl.lock"
-MAX_SPEC = 1 << 24
-"""Bytes read of a spec at most; specfile refuses far less with a better message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A spec against a host: the plan, what it was made from, and what is wrong."""
+    """A compiled spec against a host: the plan, what it was made from, and what is wrong."""
 
-    fleet: Fleet
-    files: tuple[File, ...]
+    compiled: Compiled
     observed: Observed
     plan: Plan
     problems: tuple[Problem, ...] = ()
     versions: Mapping[str, str | None] = field(default_factory=dict)
+    """By binary: its version, None where it cannot be asked."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet of the spec."""
+        return self.compiled.fleet
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -47,47 +46,45 @@ class Planned:
         return tuple(problem for problem in self.problems if problem.severity is Severity.ERROR)
 
 
-def read_spec(path: str | None) -> specfile.Spec:
-    """The valid spec at a path, on standard input (`-`), or at the usual places.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """An apply's story: what was planned, what was done, what was proved."""
 
-    Raises SpecError with every problem that can be seen without the host, or UsageError where there is no spec.
-    """
-    if path is None:
-        path = next((name for name in DEFAULT_SPECS if Path(name).exists()), None)
-        if path is None:
-            raise UsageError(
-                f"no spec given, and there is neither {' nor '.join(DEFAULT_SPECS)}",
-                hint="name the file, or write a first one with: ollamactl init > fleet.yaml",
-            )
-    if path == "-":
-        with open(0, "rb", closefd=False) as stream:
-            return specfile.load(stream.read(MAX_SPEC), name="<stdin>")
-    try:
-        with Path(path).open("rb") as stream:
-            return specfile.load(stream.read(MAX_SPEC), name=path, source=str(Path(path).resolve()))
-    except OSError as error:
-        problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
-        raise SpecError([problem]) from error
+    planned: Planned
+    outcome: Outcome
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The notes of the plan and what went wrong."""
+        return (*self.planned.problems, *self.outcome.problems)
 
 
-def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
-    """`--only NAME`s as a set. Raises UsageError for a name that the fleet lacks."""
-    known = {instance.name for instance in fleet.instances}
-    if missing := [name for name in only if name not in known]:
-        raise UsageError(
-            f"there is no instance {missing[0]!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
-        )
-    return frozenset(only)
+class NotReadyError(HostError):
+    """The host is not ready for this spec; nothing was changed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("nothing was changed")
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every finding."""
+        return self._problems
 
 
-def make_plan(host: Host, fleet: Fleet, *, only: Collection[str] = (), notes: Iterable[Problem] = ()) -> Planned:
-    """The plan for a fleet on a host, and everything that is wrong or worth knowing, all at once."""
-    facts = read_facts(host, fleet)
-    files = render.render(fleet, facts)
-    observed = observe(host, fleet, facts)
+def plan(host: Host, source: Source, *, only: Collection[str] = ()) -> Planned:
+    """The plan for a spec on a host, and everything that is wrong or worth knowing, all at once."""
+    return make_plan(host, compile_spec(host, source), only=only)
+
+
+def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> Planned:
+    """The plan for a compiled spec."""
+    fleet, facts = compiled.fleet, compiled.facts
+    observed = observe(host, fleet, facts, compiled.there)
     scope = limit(fleet, only) if only else frozenset()
-    plan = reconcile(fleet, files, observed, only=scope)
-    found = [*notes, *pins.problems(fleet, facts), *precheck.problems(fleet, files, observed, only=scope)]
+    plan = reconcile(fleet, compiled.files, observed, only=scope)
+    found = [*compiled.notes, *pins.problems(fleet, facts)]
+    found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += _store_problems(host, fleet, facts)
     versions: dict[str, str | None] = {}
     if not host.offline:
@@ -96,9 +93,15 @@ def make_plan(host: Host, fleet: Fleet, *, only: Collection[str] = (), notes: It
             found += [problem] if problem else []
             versions[path] = None if problem else binary.version(path)
     if host.user:
-        found += [Problem(message=text, severity=Severity.NOTE, path="--user") for text in render.lacks(facts)]
+        found += _lacks(facts)
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
-    return Planned(fleet=fleet, files=files, observed=observed, plan=plan, problems=tuple(found), versions=versions)
+    return Planned(compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions)
+
+
+def _lacks(facts: Facts) -> Iterable[Problem]:
+    from ollamactl import render
+
+    return [Problem(message=text, severity=Severity.NOTE, path="--user") for text in render.lacks(facts)]
 
 
 def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]:
@@ -115,49 +118,32 @@ def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """An apply's story: what was planned, what was done, what was proved."""
-
-    planned: Planned
-    outcome: Outcome
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The notes of the plan and what went wrong."""
-        return (*self.planned.problems, *self.outcome.problems)
+def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
+    """`--only NAME`s as a set. Raises UsageError for a name that the fleet lacks."""
+    known = {instance.name for instance in fleet.instances}
+    if missing := [name for name in only if name not in known]:
+        raise UsageError(
+            f"there is no instance {missing[0]!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
+        )
+    return frozenset(only)
 
 
 def apply(
-    host: Host,
-    fleet: Fleet,
-    *,
-    only: Collection[str] = (),
-    notes: Iterable[Problem] = (),
-    load: bool = False,
-    timeout: float,
-    tell: Tell,
+    host: Host, source: Source, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
 ) -> Applied:
-    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be."""
+    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be.
+
+    `timeout` in seconds is for all starts and answers together.
+    """
     require_root(host, "apply")
     with locked(host, tell):
-        planned = make_plan(host, fleet, only=only, notes=notes)
+        planned = plan(host, source, only=only)
         if planned.errors:
             raise NotReadyError(planned.problems)
-        return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
-
-
-class NotReadyError(HostError):
-    """The host is not ready for this spec; nothing was changed."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("nothing was changed")
-        self._problems = tuple(problems)
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Every finding."""
-        return self._problems
+        applied = carry_out(host, planned, load=load, timeout=timeout, tell=tell)
+        if applied.outcome.ok and not only and not host.offline:
+            remember(host, source, planned.compiled)
+        return applied
 
 
 def carry_out(host: Host, planned: Planned, *, load: bool, timeout: float, tell: Tell) -> Applied:
@@ -177,7 +163,7 @@ def carry_out(host: Host, planned: Planned, *, load: bool, timeout: float, tell:
 
 
 def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
-    facts = planned.observed.facts
+    facts = planned.compiled.facts
     return expectations(
         planned.fleet.instances,
         {name: manifest.digest for name, manifest in facts.manifests.items()},
@@ -188,94 +174,39 @@ def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
 
 
 def verify(
-    host: Host, fleet: Fleet, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
+    host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
 ) -> Applied:
-    """Proves a fleet as it stands; changes nothing."""
-    planned = make_plan(host, fleet, only=only)
-    running = [i for i in fleet.instances if i.state is State.RUNNING and (not only or i.name in only)]
+    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
+    compiled = compile_spec(host, source) if source else installed(host)
+    wanted = limit(compiled.fleet, only)
     steps = tuple(
         Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
-        for i in running
+        for i in compiled.fleet.instances
+        if i.state is State.RUNNING and (not wanted or i.name in wanted)
     )
-    return carry_out(host, replace(planned, plan=Plan(steps=steps)), load=load, timeout=timeout, tell=tell)
-
-
-def rendered(host: Host, fleet: Fleet, *, only: Collection[str] = ()) -> tuple[File, ...]:
-    """The files that apply would install. Raises SpecError where the host lacks a card that the spec names."""
-    facts = read_facts(host, fleet)
-    if found := [p for p in pins.problems(fleet, facts) if p.severity is Severity.ERROR]:
-        raise NotReadyError(found)
-    scope = limit(fleet, only) if only else frozenset()
-    return tuple(file for file in render.render(fleet, facts) if not scope or file.instance in scope)
-
-
-_VERBS = {"start": StepKind.START, "stop": StepKind.STOP, "restart": StepKind.RESTART}
-
-
-def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
-    """Starts, stops or restarts installed servers through the manager, and proves those that run then."""
-    kind = _VERBS[verb]
-    with locked(host, tell):
-        fleet = installed(host)
-        steps = []
-        for i in chosen(fleet, names):
-            if not names and i.state is State.STOPPED and kind is not StepKind.STOP:
-                # `state: stopped` in the spec means: only when asked for by name.
-                continue
-            steps.append(Step(kind=kind, subject=i.unit, cause="asked for", instance=i.name))
-            if kind is not StepKind.STOP:
-                steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
-                steps.append(Step(kind=StepKind.VERIFY, subject=i.unit, instance=i.name, target=i))
-        planned = make_plan(host, fleet)
-        plan = Plan(steps=tuple(steps))
-        return carry_out(host, replace(planned, plan=plan, problems=()), load=False, timeout=timeout, tell=tell)
+    planned = replace(make_plan(host, compiled, only=only), plan=Plan(steps=steps))
+    return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
 
 
 def plan_destroy(host: Host) -> Planned:
     """The plan that leaves nothing of a fleet but its models."""
-    fleet = Fleet()
-    observed = observe(host, fleet, Facts(layout=host.layout))
-    return Planned(fleet=fleet, files=(), observed=observed, plan=reconcile(fleet, (), observed))
+    nothing = Compiled(fleet=Fleet(), facts=Facts(layout=host.layout), files=(), there=host.files.managed(host.layout))
+    return make_plan(host, nothing)
 
 
 def destroy(host: Host, *, timeout: float, tell: Tell) -> Applied:
     """Stops and removes the whole fleet."""
     with locked(host, tell):
+        forget(host)
         return carry_out(host, plan_destroy(host), load=False, timeout=timeout, tell=tell)
 
 
-def client_environment(instance: Instance) -> dict[str, str]:
-    """What `ollama` as a client needs to reach a server."""
-    host = dial_address(instance.host)
-    return {"OLLAMA_HOST": f"[{host}]:{instance.port}" if ":" in host else f"{host}:{instance.port}"}
-
-
-def server_environment(host: Host, instance: Instance) -> dict[str, str]:
-    """What the server is given, without secrets."""
-    fleet = installed(host)
-    facts = read_facts(host, replace(fleet, instances=(instance,)))
-    pin = pins.pin(instance, facts.gpus)
-    return {**environment.environment(instance, fleet, pin), **dict(instance.environment)}
-
-
-def exports(variables: Mapping[str, str]) -> str:
-    """Lines for a POSIX shell to evaluate."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-
-
-def starter_spec(host: Host) -> str:
-    """A first spec from the machine's cards and models."""
-    models_dir = host.root / Fleet().models_dir.lstrip("/")
-    there = sorted(store.read(models_dir)) if models_dir.is_dir() else []
-    return starter.starter(gpus.detect(host.root), there)
-
-
-def installed(host: Host) -> Fleet:
+def installed(host: Host) -> Compiled:
     """The fleet that is installed on the host. Raises UsageError where there is none."""
-    fleet = installed_fleet(host.files.managed(host.layout))
-    if not fleet.instances:
+    compiled = compile_installed(host)
+    if not compiled.fleet.instances:
         raise UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
-    return fleet
+    return compiled
 
 
 def chosen(fleet: Fleet, names: Collection[str]) -> tuple[Instance, ...]:
@@ -303,8 +234,3 @@ def locked(host: Host, tell: Tell) -> AbstractContextManager[None]:
     else:
         path = LOCK
     return lock.acquire(Path(path), wait=True, on_wait=lambda words: tell("", words))
-
-
-def now() -> float:
-    """Seconds since the epoch; the only clock that commands show."""
-    return time.time()

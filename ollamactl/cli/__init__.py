@@ -1,4 +1,4 @@
-"""The command line: options in, workflow called, result printed, exit code out. Imports what costs only when it runs."""
+"""The command line: options in, workflow called, result printed, exit code out. What costs is imported when it runs."""
 
 import sys
 

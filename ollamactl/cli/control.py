@@ -1,6 +1,7 @@
 """Commands on the installed fleet: status, start, stop, restart, logs, env."""
 
 import os
+import time
 
 import click
 
@@ -19,25 +20,25 @@ def status(settings: Settings, names: tuple[str, ...]) -> Result:
     from ollamactl import workflow
 
     host = settings.host()
-    fleet = workflow.installed(host)
+    fleet = workflow.installed(host).fleet
     rows = state.read(host, fleet, workflow.chosen(fleet, names))
     healthy = all(row.healthy for row in rows)
     return Result(
         command="status",
         exit_code=ExitCode.OK if healthy else ExitCode.DRIFT,
         data={"instances": [state.data(row) for row in rows]},
-        text=state.table(rows, now=workflow.now(), verbose=settings.verbose),
+        text=state.table(rows, now=time.time(), verbose=settings.verbose),
     )
 
 
 def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: float) -> Result:
-    from ollamactl import report, workflow
+    from ollamactl import operate, report, workflow
     from ollamactl.output import Progress
 
     host = settings.host()
     workflow.require_root(host, verb)
     with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
-        applied = workflow.control(host, verb, names, timeout=timeout, tell=tell)
+        applied = operate.control(host, verb, names, timeout=timeout, tell=tell)
     outcome = applied.outcome
     return Result(
         command=verb,
@@ -85,7 +86,7 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
     from ollamactl import journal, output, workflow
 
     host = settings.host()
-    units = [instance.unit for instance in workflow.chosen(workflow.installed(host), names)]
+    units = [instance.unit for instance in workflow.chosen(workflow.installed(host).fleet, names)]
     words = journal.follow_command(units, follow=follow, lines=lines, since=since, user=settings.user)
     if settings.output == "json":
         words.append("--output=json")
@@ -98,9 +99,10 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
 @click.option("--server", is_flag=True, help="What the server itself was given, not what a client needs.")
 def env(settings: Settings, name: str, server: bool) -> Result:
     """Print what a shell must export so that `ollama` speaks to a server: eval "$(ollamactl env NAME)"."""
-    from ollamactl import workflow
+    from ollamactl import operate, workflow
 
     host = settings.host()
-    (instance,) = workflow.chosen(workflow.installed(host), (name,))
-    variables = workflow.server_environment(host, instance) if server else workflow.client_environment(instance)
-    return Result(command="env", data={"environment": variables}, text=workflow.exports(variables))
+    fleet = workflow.installed(host).fleet
+    (instance,) = workflow.chosen(fleet, (name,))
+    variables = operate.server_environment(host, fleet, instance) if server else operate.client_environment(instance)
+    return Result(command="env", data={"environment": variables}, text=operate.exports(variables))

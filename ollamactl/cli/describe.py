@@ -7,9 +7,9 @@ from ollamactl.result import Result
 @command
 def init(settings: Settings) -> Result:
     """Print a commented first spec, from this machine's cards and models."""
-    from ollamactl import workflow
+    from ollamactl import operate
 
-    text = workflow.starter_spec(settings.host())
+    text = operate.starter_spec(settings.host())
     return Result(command="init", data={"spec": text}, text=text.rstrip("\n"))
 
 

@@ -11,12 +11,13 @@ from ollamactl.result import Result
 @spec_argument
 def check(settings: Settings, spec: str | None) -> Result:
     """Check a spec without looking at the host."""
-    from ollamactl import workflow
+    from ollamactl import source, specfile
 
-    found = workflow.read_spec(spec)
+    text = source.read(spec)
+    found = specfile.load(text.data, name=text.name, source=text.path)
     names = [instance.name for instance in found.fleet.instances]
-    text = f"{spec or 'The spec'}: {len(names)} instances, no errors."
-    return Result(command="check", problems=found.problems, data={"instances": names}, text=text)
+    words = f"{text.name}: {len(names)} instances, no errors."
+    return Result(command="check", problems=found.problems, data={"instances": names}, text=words)
 
 
 @command
@@ -28,22 +29,16 @@ def render(
     settings: Settings, spec: str | None, diff: bool, systemd_version: int | None, only: tuple[str, ...]
 ) -> Result:
     """Print the files that apply would install."""
-    from ollamactl import report, workflow
+    from ollamactl import operate, report, source, workflow
 
-    found = workflow.read_spec(spec)
     host = settings.host(systemd=systemd_version)
     if diff:
-        planned = workflow.make_plan(host, found.fleet, only=only, notes=found.problems)
+        planned = workflow.plan(host, source.read(spec), only=only)
         text = report.diff_text(planned.plan)
         changed = report.plan_data(planned.plan, diff=True)
         return Result(command="render", problems=planned.problems, data={"steps": changed}, text=text)
-    files = workflow.rendered(host, found.fleet, only=only)
-    return Result(
-        command="render",
-        problems=found.problems,
-        data={"files": report.files_data(files)},
-        text=report.files_text(files),
-    )
+    files = operate.rendered(host, source.read(spec), only=only)
+    return Result(command="render", data={"files": report.files_data(files)}, text=report.files_text(files))
 
 
 @command
@@ -59,10 +54,9 @@ def plan(settings: Settings, spec: str | None, diff: bool, exit_code: bool, only
 def _plan(
     settings: Settings, name: str, spec: str | None, *, diff: bool, exit_code: bool, only: tuple[str, ...]
 ) -> Result:
-    from ollamactl import report, workflow
+    from ollamactl import report, source, workflow
 
-    found = workflow.read_spec(spec)
-    planned = workflow.make_plan(settings.host(), found.fleet, only=only, notes=found.problems)
+    planned = workflow.plan(settings.host(), source.read(spec), only=only)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
     return Result(
@@ -94,14 +88,12 @@ def apply(
     """Make the host match the spec, and prove it."""
     if dry_run:
         return _plan(settings, "apply", spec, diff=diff, exit_code=False, only=only)
-    from ollamactl import workflow
+    from ollamactl import source, workflow
     from ollamactl.output import Progress
 
-    found = workflow.read_spec(spec)
+    text = source.read(spec)
     with Progress(enabled=_progress(settings)) as tell:
-        applied = workflow.apply(
-            settings.host(), found.fleet, only=only, notes=found.problems, load=load, timeout=timeout, tell=tell
-        )
+        applied = workflow.apply(settings.host(), text, only=only, load=load, timeout=timeout, tell=tell)
     return _applied("apply", applied, settings, diff=diff)
 
 
@@ -115,13 +107,12 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
 
     Without SPEC it proves the fleet that is installed.
     """
-    from ollamactl import workflow
+    from ollamactl import source, workflow
     from ollamactl.output import Progress
 
-    host = settings.host()
-    fleet = workflow.read_spec(spec).fleet if spec else workflow.installed(host)
+    text = source.read(spec) if spec else None
     with Progress(enabled=_progress(settings)) as tell:
-        proved = workflow.verify(host, fleet, only=only, load=load, timeout=timeout, tell=tell)
+        proved = workflow.verify(settings.host(), text, only=only, load=load, timeout=timeout, tell=tell)
     return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
 
 

@@ -1,0 +1,44 @@
+"""Where a spec's text comes from: a path, standard input, or the usual places."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ollamactl.errors import Problem, SpecError, UsageError
+
+USUAL = ("fleet.yaml", "/etc/ollamactl/fleet.yaml")
+_MAX_BYTES = 1 << 24
+"""Read at most; the parser refuses far less, with a better message than a full memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A spec's bytes, and what they are called."""
+
+    name: str
+    """As the user named it; messages begin with it."""
+    path: str = ""
+    """The absolute path, empty for standard input."""
+    data: bytes
+
+
+def read(path: str | None) -> Source:
+    """The text at a path, on standard input (`-`), or at the first of the usual places.
+
+    Raises UsageError where there is no spec, and SpecError where it cannot be read.
+    """
+    if path is None:
+        path = next((name for name in USUAL if Path(name).exists()), None)
+        if path is None:
+            raise UsageError(
+                f"no spec given, and there is neither {' nor '.join(USUAL)}",
+                hint="name the file, or write a first one with: ollamactl init > fleet.yaml",
+            )
+    if path == "-":
+        with open(0, "rb", closefd=False) as stream:
+            return Source(name="<stdin>", data=stream.read(_MAX_BYTES))
+    try:
+        with Path(path).open("rb") as stream:
+            return Source(name=path, path=str(Path(path).resolve()), data=stream.read(_MAX_BYTES))
+    except OSError as error:
+        problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
+        raise SpecError([problem]) from error
