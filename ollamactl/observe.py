@@ -100,7 +100,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     )
     if host.offline:
         return observed
-    units = {state.name: state for state in host.manager.units([PATTERN, TARGET])}
+    units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
     return replace(
         observed,

@@ -13,6 +13,7 @@ RUNS = 5
 BATCH = 32
 SPEC = Path("/root/bench.yaml")
 OLLAMACTL = ["/usr/bin/python3", "-m", "ollamactl"]
+os.environ["PYTHONPYCACHEPREFIX"] = "/var/cache/ollamactl-pycache"  # an installed program is compiled, too
 TARGET = "ollama-fleet.target"
 
 
