@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -86,8 +87,8 @@ def clean() -> None:
 
     The lock files stay: with another file of the same name, two processes would no longer exclude each other.
     """
-    for entry in sorted(cache_dir().glob("*")) + sorted(cache_dir().glob(".*")):
-        if entry.name != "locks":
-            name = entry.name.lstrip(".").partition(".building-")[0] if entry.name[0] == "." else entry.name[:-13]
-            with locked(name):
+    for entry in sorted(cache_dir().glob("*")):  # hidden ones too, which are unfinished
+        name = re.match(r"\.?(.+?)(\.building-.*|-[0-9a-f]{12})?$", entry.name)
+        if name and entry.name != "locks":
+            with locked(name[1]):
                 shutil.rmtree(entry, ignore_errors=True)

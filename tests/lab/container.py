@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.lab.binaries import CHECKOUT, PYCACHE_IN_CONTAINER, SOURCE_IN_CONTAINER, layers
 from tests.lab.cache import LabError, cache_dir
 from tests.lab.host import need_root
-from tests.lab.inside import inside
+from tests.lab.inside import Files
 from tests.lab.notify import NotifySocket
 from tests.lab.roots import root_layers
 from tests.lab.sandbox import Sandbox
@@ -24,6 +23,8 @@ from tests.lab.user import User
 
 BOOT_TIMEOUT = 90.0
 """Seconds.  A boot takes about one; this is for a host that is busy with other things."""
+SHUTDOWN_NUDGE = 0.5
+"""Seconds; a shutdown takes 0.2."""
 RUN_TIMEOUT = 120.0
 """Seconds that a command may take unless a test says otherwise."""
 
@@ -51,7 +52,7 @@ class CommandError(Exception):
         super().__init__(f"{shown}\nended with status {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-class Container:
+class Container(Files):
     """A booted machine.  Make it with `Container.boot`; several run side by side, in one process or in many.
 
     It has a loopback of its own and no way out, the real Ollama at /usr/local/bin/ollama, the stand-in at
@@ -106,6 +107,11 @@ class Container:
         finally:
             container._end()
 
+    @property
+    def root(self) -> Path:
+        """The host's name of the container's root directory; another one after every boot."""
+        return Path(f"/proc/{self.leader}/root") if self.leader else self._sandbox.root_from_outside
+
     def start(self) -> None:
         """Boot it (again, after `poweroff` or `cut_power`) and wait until systemd has started everything."""
         pycache = cache_dir() / f"pycache-{self.suite}"  # shared, so that a container's first ollamactl is not slower
@@ -123,7 +129,7 @@ class Container:
         ]  # fmt: skip
         console = self._sandbox.directory / "console.log"
         started = time.monotonic()
-        with NotifySocket(self._sandbox.directory / "notify") as notify, console.open("wb") as log:
+        with NotifySocket(self._sandbox.directory / "notify") as notify, console.open("ab") as log:
             self._nspawn = subprocess.Popen(
                 self._sandbox.command(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "NOTIFY_SOCKET": notify.path, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
@@ -135,13 +141,13 @@ class Container:
                 raise LabError(f"{self.suite}: {problem}\n{console.read_text(errors='replace')[-4000:]}") from None
         self.boot_seconds = time.monotonic() - started
         # Commands get a cgroup of their own, as in a login; left in the host's, they had a path outside the tree.
-        (self._sandbox.cgroup / "payload" / "lab.scope").mkdir(exist_ok=True)
+        (self._sandbox.payload / "lab.scope").mkdir(exist_ok=True)
 
     def _enter(self, argv: Sequence[str], user: str | None, cwd: str) -> list[str]:
         if not self.leader:
             raise LabError(f"{self.name} is powered off")
         enter = (
-            f'echo 0 >"{self._sandbox.cgroup}/payload/lab.scope/cgroup.procs" && '
+            f'echo 0 >"{self._sandbox.payload}/lab.scope/cgroup.procs" && '
             f'exec nsenter --target={self.leader} -m -u -i -n -p -C -r --wdns="$0" -- "$@"'
         )
         become = []
@@ -214,6 +220,18 @@ class Container:
         enter = self._enter(["/bin/bash", "--login"], None, "/root")
         return subprocess.call(enter, env={**ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb")})
 
+    def lan(self, address: str = "10.66.0.1/24", client: str = "10.66.0.2/24") -> tuple[str, ...]:
+        """Give it a network card with this address, and return the prefix that runs a command on a client out there.
+
+        For what must, or must not, be reached from beyond loopback: `run([*machine.lan(), "curl", ...])`.
+        """
+        self.run(
+            "ip netns add client && ip link add lan0 type veth peer name eth0 netns client && "
+            f"ip addr add {address} dev lan0 && ip link set lan0 up && "
+            f"ip -n client addr add {client} dev eth0 && ip -n client link set eth0 up && ip -n client link set lo up"
+        )
+        return ("ip", "netns", "exec", "client")
+
     def user(self, name: str) -> User:
         """Make (once) a user who lingers, start its own manager, and return a runner for `systemctl --user`."""
         return User.make(self, name)
@@ -224,34 +242,6 @@ class Container:
         of_unit = [] if unit is None else [f"--unit={unit}"]
         tail = [] if lines is None else [f"--lines={lines}"]
         return self.run(["journalctl", "--no-pager", "--boot", "--output=short-monotonic", *of_unit, *tail]).stdout
-
-    def path(self, path: str, *, follow: bool = True) -> Path:
-        """The host's name of a path in the container, for whole trees; valid until the next power-off."""
-        running = Path(f"/proc/{self.leader}/root")
-        return inside(running if self.leader else self._sandbox.root_from_outside, path, follow=follow)
-
-    def write(self, path: str, text: str | bytes, *, mode: int = 0o644) -> None:
-        """Write a file of root's, with its directories, also while the container is powered off."""
-        file = self.path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode() if isinstance(text, str) else text)
-        file.chmod(mode)
-
-    def read(self, path: str) -> str:
-        """The text of a file; bytes that are no UTF-8 come as surrogates.  Not for /proc/self."""
-        return self.path(path).read_bytes().decode(errors="surrogateescape")
-
-    def exists(self, path: str) -> bool:
-        """Whether there is anything at the path; a dangling link counts."""
-        return os.path.lexists(self.path(path, follow=False))
-
-    def remove(self, path: str) -> None:
-        """Remove a file, a link or a whole directory; nothing there is fine."""
-        file = self.path(path, follow=False)
-        if file.is_dir() and not file.is_symlink():
-            shutil.rmtree(file)
-        else:
-            file.unlink(missing_ok=True)
 
     def poweroff(self) -> None:
         """Shut it down in order; the files stay (not those on /run), and `start` boots it again."""
@@ -274,7 +264,18 @@ class Container:
     def _shut_down(self, verb: str) -> None:
         assert self._nspawn is not None
         self.run(["systemctl", "--no-block", verb])
-        self._nspawn.wait(BOOT_TIMEOUT)
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while True:
+            try:
+                self._nspawn.wait(SHUTDOWN_NUDGE)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise LabError(f"{self.name} does not {verb} within {BOOT_TIMEOUT:.0f} s") from None
+                # One shutdown in twenty, systemd-shutdown (262) sleeps out ten seconds with nothing left to wait for;
+                # a signal of a child makes it look again, and systemd itself takes no harm from one too many.
+                with suppress(ProcessLookupError):
+                    os.kill(self.leader, signal.SIGCHLD)
         self.leader = 0
         self._nspawn = None
 

@@ -93,4 +93,5 @@ def settings(suite: str) -> Artifact:
 
 def root_layers(suite: str) -> list[Path]:
     """The layers that make a bootable root, uppermost first, built where missing."""
-    return [settings(suite).ensure(), root(suite).ensure()]
+    packages = root(suite).ensure()
+    return [settings(suite).ensure(), packages]

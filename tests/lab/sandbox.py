@@ -7,6 +7,8 @@ be left then is an empty cgroup and a directory of a few files; the next boot sw
 
 Every container needs a cgroup of its own because systemd-nspawn --keep-unit puts its payload below the cgroup
 it runs in: started from the same one, two containers share `payload`, and each kills the other's services.
+That cgroup holds no process itself, only `holder` and `machine`, so that a host which has controllers to give
+(one with cgroup version 2 alone) gives them on: MemoryMax= and the like are nothing without.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.lab.cache import LabError, locked
@@ -28,7 +31,7 @@ PREFIX = "ollamactl-lab-"
 HOLDER = r"""
 set -e
 dir=$1 lower=$2 cgroup=$3
-echo 0 >"$cgroup/cgroup.procs"
+echo 0 >"$cgroup/holder/cgroup.procs"
 mount -t tmpfs -o mode=0755,size=80% ollamactl-lab "$dir/fs"
 mkdir -p /run/systemd/nspawn  # nspawn leaves locks and directories there; in here they are nobody else's
 mount -t tmpfs ollamactl-lab /run/systemd/nspawn
@@ -65,7 +68,8 @@ class Sandbox:
         self.cgroup = cgroup_root() / self.name
         try:
             (self.directory / "fs").mkdir()
-            self.cgroup.mkdir()
+            (self.cgroup / "holder").mkdir(parents=True)
+            self._pass_controllers()
             # fmt: off
             self.holder = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "lab-holder",
@@ -93,16 +97,27 @@ class Sandbox:
         assert self.holder is not None
         return Path(f"/proc/{self.holder.pid}/root{self.root}")
 
+    @property
+    def payload(self) -> Path:
+        """The cgroup that the container sees as its root."""
+        return self.cgroup / "machine" / "payload"
+
     def command(self, argv: Sequence[str]) -> list[str]:
         """How to run a command of the host in the mount namespace and the cgroup; the process keeps its pid."""
         assert self.holder is not None
-        enter = f'echo 0 >"{self.cgroup}/cgroup.procs" && exec nsenter --target={self.holder.pid} --mount -- "$@"'
+        machine = self.cgroup / "machine"
+        machine.mkdir(exist_ok=True)
+        enter = f'echo 0 >"{machine}/cgroup.procs" && exec nsenter --target={self.holder.pid} --mount -- "$@"'
         return ["sh", "-c", enter, "sh", *argv]
 
+    def _pass_controllers(self) -> None:
+        for controller in (self.cgroup / "cgroup.controllers").read_text().split():
+            with suppress(OSError):  # one that the host keeps in use is no loss here
+                (self.cgroup / "cgroup.subtree_control").write_text(f"+{controller}")
+
     def kill_container(self) -> None:
-        """End a container at once, but not the holder, whose cgroup is the one above its two."""
-        for part in ("supervisor", "payload"):
-            kill_cgroup(self.cgroup / part)
+        """End a container at once, but not the holder."""
+        kill_cgroup(self.cgroup / "machine")
 
     def close(self) -> None:
         """Kill everything in the cgroup, and leave nothing behind."""
