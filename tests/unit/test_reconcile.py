@@ -1,0 +1,231 @@
+"""What holds of every plan: it brings the host where the spec wants it, from wherever it was, and touches no more."""
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from ollamactl.errors import Severity
+from ollamactl.model import TARGET, Fleet, Instance, Restart, State, Store, instance_name, unit_name
+from ollamactl.observed import Active
+from ollamactl.plan import ORDER, StepKind
+from tests.unit.simhost import LAYOUT, SimHost, drop_in_path, manifest
+
+NAMES = ("a", "b", "c", "d")
+MODELS = ("llama3:latest", "mistral:7b", "phi:latest")
+PORTS = (11434, 11435, 11436, 11437, 11438)
+UNITS = (StepKind.STOP, StepKind.RESTART, StepKind.START)
+
+several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> Fleet:
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    ports = draw(st.lists(st.sampled_from(PORTS), unique=True, min_size=len(names), max_size=len(names)))
+    return Fleet(instances=tuple(draw(instances(name, port)) for name, port in zip(names, ports, strict=True)))
+
+
+@st.composite
+def instances(draw: st.DrawFn, name: str, port: int) -> Instance:
+    return Instance(
+        name=name,
+        port=port,
+        gpus=(),
+        models=tuple(draw(st.lists(st.sampled_from(MODELS), unique=True, min_size=1))),
+        store=draw(st.sampled_from((Store.ISOLATED, Store.SHARED))),
+        context_length=draw(st.sampled_from((4096, 8192))),
+        description=draw(st.sampled_from((None, "other"))),
+        secrets=draw(st.sampled_from(((), (("TOKEN", "old"),), (("TOKEN", "new"),)))),
+        enabled=draw(st.booleans()),
+        state=draw(st.sampled_from(State)),
+        restart=draw(st.sampled_from((Restart(), Restart(tries=4)))),
+    )
+
+
+def crash(host: SimHost, name: str) -> None:
+    host.break_down(unit_name(name), Active.FAILED, "failed", restarts=5)
+
+
+def loop(host: SimHost, name: str) -> None:
+    host.break_down(unit_name(name), Active.ACTIVATING, "auto-restart", restarts=2)
+
+
+def stop(host: SimHost, name: str) -> None:
+    host.units.pop(unit_name(name), None)
+    host.processes.pop(unit_name(name), None)
+
+
+def stop_all(host: SimHost, name: str) -> None:
+    host.units.clear()
+    host.processes.clear()
+
+
+def unlink(host: SimHost, name: str) -> None:
+    host.links.discard(unit_name(name))
+
+
+def lose_drop_in(host: SimHost, name: str) -> None:
+    host.files.pop(drop_in_path(name), None)
+
+
+def edit_drop_in(host: SimHost, name: str) -> None:
+    if seen := host.files.get(drop_in_path(name)):
+        host.put(seen.path, seen.data.decode() + "Environment=OLLAMA_DEBUG=1\n")
+
+
+def pull(host: SimHost, name: str) -> None:
+    host.store[MODELS[0]] = manifest(MODELS[0], "newer")
+
+
+def prune(host: SimHost, name: str) -> None:
+    host.store.pop(MODELS[1], None)
+
+
+Mishap = Callable[[SimHost, str], None]
+mishaps = st.lists(
+    st.tuples(
+        st.sampled_from([crash, loop, stop, stop_all, unlink, lose_drop_in, edit_drop_in, pull, prune]),
+        st.sampled_from(NAMES),
+    ),
+    max_size=3,
+)
+
+
+def host_with(fleet: Fleet) -> SimHost:
+    host = SimHost(store={model: manifest(model) for model in MODELS})
+    host.apply(fleet)
+    return host
+
+
+def happen(host: SimHost, events: list[tuple[Mishap, str]]) -> None:
+    for event, name in events:
+        if event in (crash, loop) and unit_name(name) not in host.processes:
+            continue
+        event(host, name)
+
+
+def state(host: SimHost) -> object:
+    """All that two hosts can be compared by; a target may be active where nothing needs it."""
+    running = {unit: (process.config, process.secrets, process.listen) for unit, process in host.processes.items()}
+    return host.files, host.links, host.target_enabled, running
+
+
+def state_of_a_bare_host_with(fleet: Fleet, like: SimHost) -> object:
+    bare = SimHost(store=like.store)
+    bare.apply(fleet)
+    return state(bare)
+
+
+@several
+@given(before=fleets(), events=mishaps, after=fleets())
+def test_one_apply_brings_any_host_to_where_a_bare_one_would_be(
+    before: Fleet, events: list[tuple[Mishap, str]], after: Fleet
+) -> None:
+    host = host_with(before)
+    happen(host, events)
+    host.apply(after)
+    assert host.plan(after).changes == ()
+    assert state(host) == state_of_a_bare_host_with(after, host)
+    assert TARGET in host.units or not any(each.state is State.RUNNING for each in after.instances)
+
+
+@several
+@given(before=fleets(), events=mishaps, after=fleets(), data=st.data())
+def test_an_apply_that_was_killed_is_taken_up_by_the_next(
+    before: Fleet, events: list[tuple[Mishap, str]], after: Fleet, data: st.DataObject
+) -> None:
+    host = host_with(before)
+    happen(host, events)
+    steps = host.plan(after).steps
+    host.carry_out(steps[: data.draw(st.integers(0, len(steps)), label="steps done before the kill")])
+    host.apply(after)
+    assert host.plan(after).changes == ()
+    assert state(host) == state_of_a_bare_host_with(after, host)
+
+
+@several
+@given(before=fleets(), events=mishaps, after=fleets())
+def test_steps_are_in_the_order_of_execution_each_once_and_with_its_cause(
+    before: Fleet, events: list[tuple[Mishap, str]], after: Fleet
+) -> None:
+    host = host_with(before)
+    happen(host, events)
+    plan = host.plan(after)
+    assert [ORDER[step.kind] for step in plan.steps] == sorted(ORDER[step.kind] for step in plan.steps)
+    assert len({(step.kind, step.subject) for step in plan.steps}) == len(plan.steps)
+    assert all(step.cause for step in plan.steps)
+    assert len(plan.of(StepKind.RELOAD)) <= 1
+    for unit in {step.subject for step in plan.of(*UNITS)}:
+        assert {step.kind for step in plan.of(*UNITS) if step.subject == unit} in (
+            {StepKind.STOP},
+            {StepKind.START},
+            {StepKind.RESTART},
+            {StepKind.STOP, StepKind.START},
+        )
+
+
+@several
+@given(before=fleets(), after=fleets())
+def test_systemd_reads_its_files_again_just_where_they_change(before: Fleet, after: Fleet) -> None:
+    plan = host_with(before).plan(after)
+    files = {step.subject for step in plan.of(StepKind.WRITE, StepKind.REMOVE)}
+    changes = any(path.startswith(LAYOUT.unit_dir) for path in files) or plan.of(StepKind.ENABLE, StepKind.DISABLE)
+    assert bool(plan.of(StepKind.RELOAD)) == bool(changes)
+
+
+@several
+@given(before=fleets(), after=fleets(), data=st.data())
+def test_a_server_that_stays_the_same_is_left_alone_whatever_the_others_do(
+    before: Fleet, after: Fleet, data: st.DataObject
+) -> None:
+    assume(before.instances)
+    same = data.draw(st.sampled_from(before.instances))
+    assume(same.state is State.RUNNING)
+    others = tuple(each for each in after.instances if each.name != same.name and each.port != same.port)
+    host = host_with(before)
+    process = host.processes[same.unit]
+    plan = host.apply(Fleet(instances=(*others, same)))
+    assert host.processes[same.unit] is process
+    assert [step.kind for step in plan.steps if step.instance == same.name] == [StepKind.VERIFY]
+
+
+@several
+@given(before=fleets(), events=mishaps, after=fleets(), data=st.data())
+def test_only_changes_those_and_what_all_share(
+    before: Fleet, events: list[tuple[Mishap, str]], after: Fleet, data: st.DataObject
+) -> None:
+    assume(after.instances)
+    only = {data.draw(st.sampled_from(after.instances)).name}
+    host = host_with(before)
+    happen(host, events)
+    plan = host.plan(after, *only)
+    assert {step.instance for step in plan.steps} <= {*only, ""}
+    shared = (TARGET, "systemd", f"{LAYOUT.unit_dir}/{TARGET}", f"{LAYOUT.unit_dir}/ollama@.service")
+    assert {step.subject for step in plan.steps if not step.instance} <= set(shared)
+
+
+@several
+@given(before=fleets(), after=fleets(), foreign=st.lists(st.sampled_from(NAMES), unique=True))
+def test_a_file_of_somebody_else_is_never_removed_and_forbids_to_write_there(
+    before: Fleet, after: Fleet, foreign: list[str]
+) -> None:
+    host = host_with(before)
+    for name in foreign:
+        host.put(drop_in_path(name), "[Service]\nNice=5\n")
+        host.put(f"{LAYOUT.unit_dir}/ollama@{name}.service.d/override.conf", "[Service]\nNice=5\n")
+    plan = host.plan(after)
+    theirs = {path for path, file in host.files.items() if not file.ours}
+    assert not theirs & {step.subject for step in plan.of(StepKind.REMOVE)}
+    forbidden = {problem.path for problem in host.problems(after) if problem.severity is Severity.ERROR}
+    assert theirs & {step.subject for step in plan.of(StepKind.WRITE)} <= forbidden
+
+
+@several
+@given(before=fleets(), after=fleets())
+def test_every_server_that_is_to_run_is_proved_and_waited_for_where_it_is_started(before: Fleet, after: Fleet) -> None:
+    plan = host_with(before).plan(after)
+    running = {each.name for each in after.instances if each.state is State.RUNNING}
+    assert {step.instance for step in plan.of(StepKind.VERIFY)} == running
+    started = {step.subject for step in plan.of(StepKind.START, StepKind.RESTART) if instance_name(step.subject)}
+    assert {step.subject for step in plan.of(StepKind.WAIT)} == started
