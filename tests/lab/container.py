@@ -121,9 +121,9 @@ class Container(Files):
             "systemd-nspawn", "--quiet", "--settings=no", f"--directory={self._sandbox.root}", "--boot",
             "--register=no", "--keep-unit",  # the host needs no machined, not even a systemd
             f"--machine={self.name}", f"--hostname={self.suite}", "--console=pipe",
-            "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--notify-ready=yes",
+            "--link-journal=no", "--timezone=off", "--notify-ready=yes",
             "--capability=all", "--system-call-filter=bpf",  # or DeviceAllow= and IPAddressDeny= are ignored in silence
-            *([] if self._host_network else ["--private-network"]),
+            *(["--resolv-conf=replace-host"] if self._host_network else ["--resolv-conf=off", "--private-network"]),
             *(f"--bind-ro={_escaped(host)}:{_escaped(path)}" for path, host in binds.items()),
             f"--bind={_escaped(pycache)}:{PYCACHE_IN_CONTAINER}",
         ]  # fmt: skip
