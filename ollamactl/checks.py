@@ -63,6 +63,8 @@ def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
     parents = any(_below(ours, models) for ours in _OURS)
     if models in _NO_STORE or parents or any(_below(models, folder) for folder in _NO_STORE_BELOW):
         yield place.problem(path, f"{models} is no place for a store", "the usual one is /var/lib/ollama/models")
+    if odd := _odd(models):
+        yield place.problem(path, f"{models!r} {odd}", "move the store to a path of plain characters")
     for ours in _OURS:
         if _below(models, ours):
             yield place.problem(path, f"{models} lies in {ours}, which is ollamactl's own", "choose another folder")
@@ -75,6 +77,19 @@ def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
             "keep store: writable for one of them",
             Severity.WARNING,
         )
+
+
+def _odd(models: str) -> str:
+    """Why no server finds its models at such a path, whatever quotes are put around it.
+
+    Ollama lists with a glob (manifest/manifest.go) and strips what it reads (envconfig.Var); from 255 on systemd takes
+    its own record of TemporaryFileSystem= and BindReadOnlyPaths= apart again without the escapes.
+    """
+    if found := [char for char in "*?[\\" if char in models]:
+        return f"holds {found[0]!r}, which Ollama takes for a pattern"
+    if found := [char for char in ':"' if char in models]:
+        return f"holds {found[0]!r}, and systemd cannot bind such a path from version 255 on"
+    return "ends with a character that Ollama strips" if models[-1] in " \t'" else ""
 
 
 def _below(path: str, folder: str) -> bool:
