@@ -6,6 +6,7 @@ pathlib. Who may not look (another user's process) gets None, as for a process t
 
 # ruff: noqa: PTH115, PTH116, PTH208
 import os
+import time
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +88,15 @@ def unit_of(pid: int, proc: Path = _PROC) -> str | None:
 
 
 def started_at(pid: int, proc: Path = _PROC) -> float | None:
-    """When the process was started, in seconds since the epoch, exact to a second; None if it is gone."""
+    """When the process had started for sure, in seconds since the epoch, a clock tick late at most; None if it is gone.
+
+    Not by the btime of /proc/stat, which is whole seconds: a file written just before a start would look newer.
+    """
     _, _, fields = _read(f"{proc}/{pid}/stat").rpartition(b")")  # the name before it may hold anything
-    for line in _read(f"{proc}/stat").splitlines():
-        if line.startswith(b"btime ") and fields:
-            return int(line.split()[1]) + int(fields.split()[19]) / os.sysconf("SC_CLK_TCK")
-    return None
+    if not fields:
+        return None
+    since_boot = (int(fields.split()[19]) + 1) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
 
 
 def owner(inode: int, proc: Path = _PROC) -> Process | None:

@@ -91,11 +91,14 @@ def test_this_process_on_the_running_kernel() -> None:
     assert Path(holder.exe or "").samefile(sys.executable)
 
 
-def test_started_at_is_about_now() -> None:
+def test_started_at_tells_what_was_before_a_start_from_what_came_after() -> None:
+    before = time.time()
     with subprocess.Popen(["sleep", "9"]) as child:
+        after = time.time()
         started = processes.started_at(child.pid)
         child.kill()
-    assert started == pytest.approx(time.time(), abs=3)
+    assert started is not None
+    assert before < started < after + 0.05
 
 
 def test_a_replaced_binary_is_another_even_while_it_runs(tmp_path: Path) -> None:
