@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from ollamactl import depchecks, restartcheck, varchecks
-from ollamactl.errors import Location, Problem, Severity
+from ollamactl.errors import Location, Problem, Severity, listed
 from ollamactl.model import Backend, Egress, Fleet, Instance, Store
 from ollamactl.modelname import ModelName
 from ollamactl.quantity import format_size
@@ -41,6 +41,7 @@ def check(
         *_store(fleet, place),
         *_ports(known("host", "port"), place),
         *_cards(known("gpus", "backend"), place),
+        *_named_after_models(known("models"), place),
         *depchecks.check(fleet, place),
     ]
     for rule, keys in _RULES:
@@ -70,7 +71,7 @@ def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
             yield place.problem(path, f"{models} lies in {ours}, which is ollamactl's own", "choose another folder")
     writers = [instance for instance in fleet.instances if instance.store is Store.WRITABLE]
     if len(writers) > 1:
-        names = _list([instance.name for instance in writers])
+        names = listed([instance.name for instance in writers])
         yield place.problem(
             place.of(writers[1].name, "store"),
             f"{names} can all change the one store: they can remove or overwrite each other's models",
@@ -141,12 +142,21 @@ def _cards(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
                 users[card].append(instance.name)
     for card, names in users.items():
         if len(names) > 1:
-            message = f"card {card} is shared by {_list(names)}: they do not see each other's use of its VRAM"
+            message = f"card {card} is shared by {listed(names)}: they do not see each other's use of its VRAM"
             yield place.problem(place.of(names[1], "gpus"), message, severity=Severity.NOTE)
     if len(everything) > 1:
-        message = f"{_list(everything)} may each use every card: they do not see each other's use of the VRAM"
+        message = f"{listed(everything)} may each use every card: they do not see each other's use of the VRAM"
         hint = "give each its own: gpus: [...]; the cards of this host: ollamactl gpus"
         yield place.problem(place.of(everything[1], "gpus"), message, hint, Severity.NOTE)
+
+
+def _named_after_models(instances: Sequence[Instance], place: Place) -> Iterator[Problem]:
+    """Said, so that nobody wonders why `gpu0` wants a model gpu0."""
+    names = [instance.name for instance in instances if instance.models_from_name]
+    if names:
+        verb = "serves the model of its" if len(names) == 1 else "each serve the model of their"
+        message = f"{listed(names)} {verb} own name, as `models` is not given"
+        yield place.problem(("instances",), message, severity=Severity.NOTE)
 
 
 def _names(instance: Instance, place: Place) -> Iterator[Problem]:
@@ -157,8 +167,6 @@ def _names(instance: Instance, place: Place) -> Iterator[Problem]:
         message = "is no name for an instance: it ends like a unit's"
         yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
     if instance.models_from_name:
-        message = f"serves the model {instance.models[0]}, after its name"
-        yield place.problem(place.of(name), message, "write models: [...] for another", Severity.NOTE)
         return
     seen: dict[str, str] = {}
     for at, model in enumerate(instance.models):
@@ -192,7 +200,7 @@ def _reach(instance: Instance, place: Place) -> Iterator[Problem]:
     elif instance.egress is Egress.OPEN and allow != ("any",):
         yield place.problem(
             place.of(name, "egress"),
-            f"open does not go with allow: {_list(list(allow))}: one filter of addresses serves both ways"
+            f"open does not go with allow: {listed(list(allow))}: one filter of addresses serves both ways"
             " (systemd's IPAddressAllow=), so a fence against clients would also close the way out",
             "allow: [any], or egress: closed",
         )
@@ -215,12 +223,6 @@ def _limits(instance: Instance, place: Place) -> Iterator[Problem]:
     if high and top and high > top:
         message = f"{format_size(high)} is more than memory_max, {format_size(top)}: it would never take effect"
         yield place.problem(place.of(instance.name, "limits", "memory_high"), message, "write less than memory_max")
-
-
-def _list(names: list[str]) -> str:
-    if len(names) > 6:
-        names = [*names[:5], f"{len(names) - 5} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, ...]], ...] = (

@@ -63,13 +63,20 @@ class Problem:
         if self.location:
             at = self.location
             lines[0] = f"{at.file}:{at.line}:{at.column}: {lines[0]}"
-            if at.source:
+            if at.source and self.severity is not Severity.NOTE:
                 start = max(0, at.column - 61)
                 lines.append(f"    {at.source[start : start + 120]}")
                 lines.append(" " * (4 + at.column - 1 - start) + "^")
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`, or the first few and how many more."""
+    if len(names) > 6:
+        names = [*names[:5], f"{len(names) - 5} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 class OllamactlError(Exception):

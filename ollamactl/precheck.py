@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterable
 
-from ollamactl.errors import Problem, Severity
+from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
-from ollamactl.model import Fleet, Hardening, Instance, State, Store, instance_name
+from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name
 from ollamactl.observed import Observed, PortHolder
 
 
@@ -118,28 +118,30 @@ def _administrators(observed: Observed) -> Iterable[Problem]:
 
 
 def _given_up(fleet: Fleet) -> Iterable[Problem]:
-    """What a step back from the defaults costs, and whom it endangers."""
+    """What a step back from the defaults costs, and whom it endangers; said once for all that take it."""
+    takers: dict[str, list[str]] = {}
     for instance in fleet.instances:
-        lost = list(_losses(instance, fleet))
-        for words in lost:
-            yield Problem(
-                path=f"instances.{instance.name}", instance=instance.name, severity=Severity.WARNING, message=words
-            )
+        for words in _losses(instance):
+            takers.setdefault(words, []).append(instance.name)
+    for words, names in takers.items():
+        yield Problem(
+            path=f"instances.{names[0]}" if len(names) == 1 else "instances",
+            instance=names[0] if len(names) == 1 else "",
+            severity=Severity.WARNING,
+            message=words if len(names) == 1 else f"{listed(names)}: {words}",
+        )
 
 
-def _losses(instance: Instance, fleet: Fleet) -> Iterable[str]:
-    others = [i.name for i in fleet.instances if i.name != instance.name]
-    siblings = f" of {', '.join(others[:5])}{' ...' if len(others) > 5 else ''}" if others else ""
+def _losses(instance: Instance) -> Iterable[str]:
     if instance.store is Store.WRITABLE:
-        yield f"store: writable lets whoever reaches {instance.listen} delete and overwrite the models{siblings}"
+        yield "store: writable lets whoever reaches the port delete and overwrite the models of the whole fleet"
     if instance.store is Store.SHARED:
-        declared = ", ".join(instance.models)
-        yield f"store: shared serves every model of the store on {instance.listen}, not only {declared}"
+        yield "store: shared serves every model of the store, not only those declared"
     if instance.hardening is Hardening.OFF:
-        yield f"hardening: off lets the server read and change what its user may, and speak to the ports{siblings}"
+        yield "hardening: off lets the server read and change whatever its user may, outside the store and its siblings"
     if instance.hardening is Hardening.COMPAT:
         yield "hardening: compat allows what some GPU drivers need: executable memory, all system calls, all of /proc"
-    if instance.egress == "open":
+    if instance.egress is Egress.OPEN:
         yield "egress: open lets the server reach any machine: it can pull, and it can send what it was told"
     if instance.allow and instance.allow != ("any",):
         yield (
@@ -147,4 +149,4 @@ def _losses(instance: Instance, fleet: Fleet) -> Iterable[str]:
             "reaches them (IPAddressAllow=, systemd.resource-control(5))"
         )
     if instance.allow == ("any",):
-        yield f"allow: [any] lets every machine that can route here use {instance.listen}; Ollama asks for no password"
+        yield "allow: [any] lets every machine that can route here use the port; Ollama asks for no password"

@@ -59,7 +59,9 @@ def test_a_minimal_spec_gets_the_models_defaults() -> None:
 
     only = Instance(name="llama3", port=11434, models=("llama3:latest",), models_from_name=True)
     assert spec.fleet == Fleet(instances=(only,), source="/etc/x.yaml")
-    assert [problem.message for problem in spec.problems] == ["serves the model llama3:latest, after its name"]
+    assert [problem.message for problem in spec.problems] == [
+        "llama3 serves the model of its own name, as `models` is not given"
+    ]
 
 
 def test_every_key_reaches_the_model() -> None:
