@@ -94,6 +94,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     """One reading of the host for a plan; `files` are those of ours and at our places, as UnitDir.managed tells."""
     observed = Observed(
         facts=facts,
+        offline=host.offline,
         files=files,
         wanted=frozenset(host.files.wanted(host.layout)),
         target_enabled=host.files.target_enabled(host.layout),

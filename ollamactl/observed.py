@@ -72,6 +72,8 @@ class Observed:
     """One reading of the host."""
 
     facts: Facts = field(default_factory=Facts)
+    offline: bool = False
+    """An image below --root: it has files and links, and no manager that could start or reload anything."""
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
     """What lies at the paths that are ollamactl's to fill, by path."""
     units: Mapping[str, UnitState] = field(default_factory=dict)

@@ -23,6 +23,9 @@ class StepKind(StrEnum):
     VERIFY = "verify"
 
 
+ON_DISK = (StepKind.WRITE, StepKind.DISABLE, StepKind.ENABLE, StepKind.REMOVE)
+"""What can be done without a manager."""
+
 ORDER = {kind: place for place, kind in enumerate(StepKind)}
 
 

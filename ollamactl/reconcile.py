@@ -8,7 +8,7 @@ from ollamactl.facts import Layout
 from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import TARGET, Fleet, Instance, State, instance_name, unit_name
 from ollamactl.observed import Active, Observed, Running, UnitState
-from ollamactl.plan import ORDER, Plan, Step, StepKind
+from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
 _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
@@ -31,6 +31,8 @@ def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only
     steps += _leaving_steps(observed, scope)
     if not observed.facts.layout.user or observed.units:
         steps += _target_step(fleet, observed)
+    if observed.offline:
+        steps = [step for step in steps if step.kind in ON_DISK]
     return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
 
 

@@ -32,6 +32,8 @@ class Story:
     """--only."""
     root: bool = True
     """Whether the one who plans may look at processes."""
+    offline: bool = False
+    """--root: an image that nothing runs on."""
     interrupted_at: str = ""
     """after.yaml was applied already, up to the first step of this kind, and then killed."""
     units: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -56,7 +58,7 @@ def load(name: str) -> tuple[Plan, tuple[Problem, ...]]:
     """The plan of a case, and what the checks before an apply say."""
     before, after = (_fleet(CASES / name / file) for file in ("spec.yaml", "after.yaml"))
     story = _story(CASES / name / "observed.yaml")
-    host = SimHost()
+    host = SimHost(offline=story.offline)
     for fleet in filter(None, (before, after)):
         host.store.update({model: manifest(model) for each in fleet.instances for model in each.models})
     if before is not None:

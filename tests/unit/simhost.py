@@ -68,6 +68,8 @@ class SimHost:
     """What else is to be seen of a process, by instance: a replaced binary, a newer environment file."""
     root: bool = True
     """Whether the one who looks may see how processes were started, and who holds ports."""
+    offline: bool = False
+    """An image: nothing runs on it."""
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def facts(self) -> Facts:
@@ -96,6 +98,7 @@ class SimHost:
     def observe(self, fleet: Fleet) -> Observed:
         return Observed(
             facts=self.facts(),
+            offline=self.offline,
             files=dict(self.files),
             units={unit: self._state(unit) for unit in self._known_units()},
             running={name: self._running(unit) for unit in self.processes if (name := instance_name(unit))},
