@@ -67,7 +67,7 @@ def test_listeners_that_collide(one: str, other: str, clash: bool) -> None:
         ({"spread": True, "gpus": ("0", "1")}, []),
         ({"models": ("m:latest", "M:latest")}, ["error: instances.a.models"]),
         ({"models": ("m:latest", "m:8b")}, []),
-        ({"models_from_name": True}, ["note: instances.a"]),
+        ({"models_from_name": True}, ["note: instances"]),
         ({"limits": Limits(memory_high=2, memory_max=1)}, ["error: instances.a.limits.memory_high"]),
         ({"limits": Limits(memory_high=1, memory_max=1)}, []),
         ({"environment": (("OLLAMA_FLASH_ATTENTION", "1"),)}, []),
