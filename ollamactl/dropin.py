@@ -14,6 +14,7 @@ from ollamactl.pins import Pin, pin, uses_cards
 from ollamactl.quantity import format_duration, format_size
 
 _HOMES = ("/home", "/root", "/run/user")
+_ROOT_HOME = ("/root",)
 _HIDDEN = (*_HOMES, "/tmp", "/var/tmp")  # noqa: S108  names of what PrivateTmp= hides
 _LOOPBACK = ("127.0.0.1/32", "::1/128")  # `localhost` would open 127.0.0.53, the resolver, and with it a way out
 
@@ -103,6 +104,7 @@ def _store(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]:
         "view_bind": unitfile.escape_bind(f"{facts.layout.views}/{instance.name}"),
         "mounts_need_user_namespace": user and instance.store is not Store.WRITABLE,
         "protect_home": "tmpfs" if at_home and not user else "",
+        "open_root_home": not user and (_below(models, _ROOT_HOME) or _below(program, _ROOT_HOME)),
         "program_binds": [unitfile.escape_bind(program), f"-{unitfile.escape_bind(libraries)}"] if program else [],
     }
 
