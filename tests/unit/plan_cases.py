@@ -104,8 +104,7 @@ def _happen(story: Story, host: SimHost, wanted: Fleet) -> None:
 def _unit(host: SimHost, unit: str, told: dict[str, Any]) -> None:
     active = Active(told.pop("active", Active.ACTIVE))
     if active is Active.INACTIVE:
-        host.units.pop(unit, None)
-        host.processes.pop(unit, None)
+        host.stop(unit)
         return
     if active is not Active.ACTIVE:
         host.break_down(unit, active, **told)

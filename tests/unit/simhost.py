@@ -100,7 +100,7 @@ class SimHost:
             facts=self.facts(),
             offline=self.offline,
             files=dict(self.files),
-            units={unit: self._state(unit) for unit in self._known_units()},
+            units={unit: self._state(unit) for unit in {*self.units, *self.loaded}},
             running={name: self._running(unit) for unit in self.processes if (name := instance_name(unit))},
             wanted=frozenset(self.links),
             target_enabled=self.target_enabled,
@@ -118,8 +118,13 @@ class SimHost:
             name=unit, load_state="loaded", active=active, sub_state=sub_state or active, restarts=restarts
         )
 
-    def _known_units(self) -> set[str]:
-        return {*self.units, *self.loaded} if TARGET in self.units else set(self.units)
+    def stop(self, unit: str) -> None:
+        """Ends a unit, as systemctl does; the manager forgets what nothing needs any more."""
+        for each in [unit, *self.processes] if unit == TARGET else [unit]:
+            self.processes.pop(each, None)
+            self.units.pop(each, None)
+        needed = {*self.units, *(self.links if TARGET in self.units else ())}
+        self.loaded = {each: read for each, read in self.loaded.items() if each in needed}
 
     def _state(self, unit: str) -> UnitState:
         state = self.units.get(unit) or UnitState(name=unit, load_state="loaded")
@@ -168,9 +173,9 @@ class SimHost:
             self.loaded = {unit: self._on_disk(unit) for unit in self.loaded}
             self.units = {unit: replace(state, need_reload=False) for unit, state in self.units.items()}
         elif step.kind is StepKind.STOP:
-            self._stop(step.subject)
+            self.stop(step.subject)
         elif step.kind is StepKind.RESTART:
-            self._stop(step.subject)
+            self.stop(step.subject)
             self._start(step.subject)
         elif step.kind is StepKind.START:
             self._start(step.subject)
@@ -180,11 +185,6 @@ class SimHost:
             self.target_enabled = there
         else:
             (self.links.add if there else self.links.discard)(unit)
-
-    def _stop(self, unit: str) -> None:
-        self.processes.pop(unit, None)
-        self.units.pop(unit, None)
-        self.loaded.pop(unit, None)
 
     def _start(self, unit: str) -> None:
         if unit in self.processes or (unit == TARGET and unit in self.units):

@@ -16,7 +16,7 @@ MODELS = ("llama3:latest", "mistral:7b", "phi:latest")
 PORTS = (11434, 11435, 11436, 11437, 11438)
 UNITS = (StepKind.STOP, StepKind.RESTART, StepKind.START)
 
-several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -52,13 +52,11 @@ def loop(host: SimHost, name: str) -> None:
 
 
 def stop(host: SimHost, name: str) -> None:
-    host.units.pop(unit_name(name), None)
-    host.processes.pop(unit_name(name), None)
+    host.stop(unit_name(name))
 
 
 def stop_all(host: SimHost, name: str) -> None:
-    host.units.clear()
-    host.processes.clear()
+    host.stop(TARGET)
 
 
 def unlink(host: SimHost, name: str) -> None:
