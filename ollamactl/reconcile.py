@@ -29,8 +29,7 @@ def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only
         if scope.holds(instance.name):
             steps += _instance_steps(instance, wanted, observed, causes, handed_over)
     steps += _leaving_steps(observed, scope)
-    if not observed.facts.layout.user or observed.units:
-        steps += _target_step(fleet, observed)
+    steps += _target_step(fleet, observed)
     if observed.offline:
         steps = [step for step in steps if step.kind in ON_DISK]
     return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
