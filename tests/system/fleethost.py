@@ -158,7 +158,7 @@ class FleetHost:
         return sum(line == "Reloading." or line.startswith("Reloading requested") for line in lines)
 
     def files(self, *folders: str) -> dict[str, str]:
-        """Everything below the folders: path -> kind, mode, mtime in ns and content's digest, in words to compare."""
+        """Everything below the folders, in words to compare: each file's mode, mtime in ns and digest."""
         return {path: words for folder in folders or (UNITS, STATE) for path, words in self._walk(folder)}
 
     def _walk(self, folder: str) -> Iterator[tuple[str, str]]:
@@ -168,6 +168,8 @@ class FleetHost:
             about = file.lstat()
             if stat.S_ISLNK(about.st_mode):
                 yield path, f"link to {file.readlink()}"
+            elif stat.S_ISDIR(about.st_mode):
+                yield path, f"folder {stat.S_IMODE(about.st_mode):04o}"
             elif stat.S_ISREG(about.st_mode):
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
                 yield path, f"{stat.S_IMODE(about.st_mode):04o} {about.st_mtime_ns} {digest}"
