@@ -41,6 +41,7 @@ _WORDS = {
 _FOLLOWS = {
     "RestartSteps": "restart.max_delay",
     "DeviceAllow": "gpus",
+    "PrivateDevices": "gpus",
     "ExecStartPre": "gpus",
     "SupplementaryGroups": "gpus",
     "RequiresMountsFor": "ollama.models",

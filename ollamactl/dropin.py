@@ -119,6 +119,7 @@ def _devices(instance: Instance, facts: Facts, pinned: Pin) -> dict[str, object]
     return {
         "cards_comment": _cards_comment(instance, facts) if fenced else "# gpus: by environment alone (hardening: off)",
         "modules": [f"modprobe@{module}.service" for module in pinned.modules] if not facts.layout.user else [],
+        "hide_devices": fenced and not uses_cards(instance),
         "devices": pinned.devices if fenced else (),
         # nvidia-modprobe runs within the unit's device fence and makes nodes; the server has no right to (CAP_MKNOD)
         "access": "rw" if pinned.nvidia_minors is None else "rwm",
