@@ -27,7 +27,8 @@ instances:
     models: [qwen, "acme/coder:7b"]
     keep_alive: 30m
 """
-ASK = """curl -s http://localhost:{port}/api/generate -d '{{"model": "{model}", "prompt": "Why is the sky blue?", "stream": false}}'"""
+QUESTION = '{{"model": "{model}", "prompt": "Why is the sky blue?", "stream": false}}'
+ASK = f"curl -s http://localhost:{{port}}/api/generate -d '{QUESTION}'"
 
 
 class Tour:
@@ -69,9 +70,7 @@ def main() -> int:
     with Container.boot("sid", store=True) as machine:
         machine.write("/root/fleet.yaml", SPEC)
         tour = Tour(machine)
-        tour.say(
-            "A fresh machine: a real systemd, a real Ollama, tiny models with random weights. One file describes a fleet."
-        )
+        tour.say("A fresh machine: a real systemd, a real Ollama, tiny random models. One file describes a fleet.")
         tour.run("systemctl --version | head -1; ollama --version 2>/dev/null; cat /root/fleet.yaml")
         first_apply(tour)
         requests(tour)

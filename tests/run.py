@@ -69,6 +69,7 @@ def lint() -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy", "--python-executable", PYTHON],
+        [PYTHON, "-m", "pytest", "-q", "tests/test_docs.py"],
     )
     for command in commands:
         print("+", *command[2:], flush=True)

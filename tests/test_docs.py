@@ -1,0 +1,80 @@
+"""What the documents say is what the program does: commands, options, exit codes, examples, the JSON envelope."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from ollamactl import specfile
+from ollamactl.cli import cli
+from ollamactl.errors import ExitCode, Problem
+from ollamactl.result import STATUS, Result, problem_data
+
+TOP = Path(__file__).parents[1]
+README = (TOP / "README.md").read_text()
+HACKING = (TOP / "HACKING.md").read_text()
+GLOBAL = {"--output", "--quiet", "--verbose", "--root", "--user", "--help"}
+
+
+@pytest.mark.parametrize("name", list(cli.commands))
+def test_readme_tells_of_each_command_and_its_options(name: str) -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `") and f"`{name}" in line.replace("`, `", " `")]
+
+    assert rows, f"README's table of commands lacks {name}"
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option):
+            long = next(option for option in parameter.opts if option.startswith("--"))
+            if long not in GLOBAL:
+                spellings = [*parameter.opts]
+                assert any(each in row for row in rows for each in spellings), f"README does not tell of {name} {long}"
+
+
+def test_readme_names_no_command_that_there_is_not() -> None:
+    table = README.partition("## Commands")[2].partition("\n## ")[0]
+    named = {word for row in re.findall(r"^\| (`.*?) \|", table, re.M) for word in re.findall(r"`([a-z]+)", row)}
+
+    assert named == set(cli.commands)
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_readme_and_help_name_every_exit_code(code: ExitCode) -> None:
+    exits = README.partition("Exit codes:")[2].partition("\n\n")[0]
+
+    assert re.search(rf"\b{int(code)}\b", exits)
+    assert re.search(rf"\b{int(code)}\b", (cli.help or "").partition("Exit codes:")[2])
+
+
+def test_readme_describes_the_envelope() -> None:
+    text = README.partition("The JSON envelope:")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`(\w+)`", text))
+
+    assert told == set(Result(command="x").envelope())
+    assert all(status in text for status in STATUS.values())
+    assert all(field in text for field in problem_data(Problem(message="x")))
+
+
+@pytest.mark.parametrize("example", sorted((TOP / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_valid(example: Path) -> None:
+    assert specfile.load(example.read_bytes(), name=example.name).fleet.instances
+
+
+def test_the_spec_in_readme_is_valid() -> None:
+    lines = README.partition("    version: 1\n")[2].partition("\n\n")[0]
+    text = "    version: 1\n" + lines
+
+    assert len(specfile.load(text.encode(), name="README.md").fleet.instances) == 3
+
+
+def test_hacking_names_only_modules_that_there_are() -> None:
+    table = HACKING.partition("| to change | look in |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z]+)`", table)) | set(re.findall(r"`([a-z]+)[/.]", table))
+    there = {path.stem for path in (TOP / "ollamactl").glob("*.py")} | {"cli", "templates", "schema", "restart_digest"}
+
+    assert named - {"describe", "strict"} <= there
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.M))
+
+    assert set(re.findall(r"^    make ([a-z]+)", README + HACKING, re.M)) <= targets
