@@ -156,11 +156,8 @@ def _network(instance: Instance, facts: Facts) -> dict[str, object]:
             "addresses": "",
         }
     address = ipaddress.ip_address(instance.host)
-    own: list[str] = []
-    if address.is_unspecified:  # 0.0.0.0 is IPv4 only, [::] is both
-        own = [each for each in facts.addresses if address.version == 6 or ":" not in each]
-    else:
-        own = [instance.host]
+    # Go listens on IPv6, too, where it is told 0.0.0.0 (net.Listen, "literal unspecified IP address")
+    own = facts.addresses if address.is_unspecified else (instance.host,)
     networks = [str(ipaddress.ip_network(each)) for each in own]
     return {
         "network_comment": "# egress: closed, so it reaches, and is reached by, these alone",
