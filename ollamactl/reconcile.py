@@ -158,7 +158,7 @@ def _instance_steps(
 ) -> Iterable[Step]:
     name, unit, state = instance.name, instance.unit, observed.unit(instance.unit)
     if instance.state is State.STOPPED:
-        if state.active in _UP:
+        if state.active in (*_UP, Active.FAILED):
             yield Step(kind=StepKind.STOP, subject=unit, cause="state: stopped", instance=name)
         return
     kind, cause = _start_or_restart(instance, wanted, observed, state, causes)
@@ -233,7 +233,7 @@ def _digest(pattern: re.Pattern[str], data: bytes) -> str | None:
 
 def _leaving_steps(observed: Observed, scope: _Scope) -> Iterable[Step]:
     for name in sorted(scope.leaving):
-        if observed.unit(unit_name(name)).active in (*_UP, Active.DEACTIVATING):
+        if observed.unit(unit_name(name)).active is not Active.INACTIVE:
             yield Step(kind=StepKind.STOP, subject=unit_name(name), cause="no longer in the spec", instance=name)
 
 

@@ -160,7 +160,7 @@ class Manager:
         """
         self.subscribe()
         todo = iter(jobs)
-        pending: dict[str, str] = {}
+        pending: dict[str, Job] = {}
         deadline = time.monotonic() + timeout
         exhausted = False
         while True:
@@ -178,18 +178,20 @@ class Manager:
                 except HostError as error:
                     yield JobDone(job.unit, str(error))
                     continue
-                pending[_text(path)] = job.unit
+                pending[_text(path)] = job
             if not pending:
                 return
             for message in self._messages(deadline - time.monotonic()):
                 if message.is_signal(_MANAGER, b"JobRemoved"):
                     message.process_reply(False)
                     _, path, _, result = _text(message.body)
-                    if unit := pending.pop(path, None):
-                        yield JobDone(unit, result)
+                    if ended := pending.pop(path, None):
+                        if ended.method == "StopUnit":
+                            self.reset_failed(ended.unit)  # what is not to run has not failed
+                        yield JobDone(ended.unit, result)
             if time.monotonic() >= deadline:
-                for unit in pending.values():
-                    yield JobDone(unit, "timeout")
+                for late in pending.values():
+                    yield JobDone(late.unit, "timeout")
                 return
 
     def subscribe(self) -> None:
