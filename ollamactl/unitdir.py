@@ -5,8 +5,10 @@ A file is ours by its marker line, or by lying in our own state folder. Nothing 
 
 # ruff: noqa: PTH115, PTH116, PTH120
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,21 @@ class UnitDir:
         except OSError as error:
             if seen and os.path.lexists(real):
                 raise translate(error, "remove", real) from error
+
+    def clear(self) -> None:
+        """Removes the servers' homes, and our own folders where they are empty: the last thing of a fleet."""
+        layout = self._layout
+        parent, name = os.path.split(layout.instance_state)
+        for homes in (layout.instance_state, f"{parent}/private/{name}"):  # the latter is where DynamicUser= puts them
+            real = self._real(homes)
+            try:
+                if os.path.isdir(real) and not os.path.islink(real):  # noqa: PTH112, PTH114
+                    shutil.rmtree(real)
+            except OSError as error:
+                raise translate(error, "remove", real) from error
+        for folder in (layout.views, layout.secrets, layout.state_dir):
+            with suppress(OSError):
+                os.rmdir(self._real(folder))  # noqa: PTH106
 
     def managed(self, layout: Layout | None = None) -> Mapping[str, ObservedFile]:
         """Whatever lies where ollamactl puts files, by path: ours, and what others put there.

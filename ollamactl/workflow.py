@@ -195,10 +195,13 @@ def plan_destroy(host: Host) -> Planned:
 
 
 def destroy(host: Host, *, timeout: float, tell: Tell) -> Applied:
-    """Stops and removes the whole fleet."""
+    """Stops and removes the whole fleet, with the servers' homes."""
     with locked(host, tell):
         forget(host)
-        return carry_out(host, plan_destroy(host), load=False, timeout=timeout, tell=tell)
+        applied = carry_out(host, plan_destroy(host), load=False, timeout=timeout, tell=tell)
+        if applied.outcome.ok:
+            host.files.clear()
+        return applied
 
 
 def installed(host: Host) -> Compiled:
