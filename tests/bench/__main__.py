@@ -20,7 +20,7 @@ def main() -> int:
     only = sys.argv[1:]
     with Container.boot("bookworm", store=True) as machine:
         command = ["/usr/bin/python3", "-m", "tests.bench.inside", *only]
-        with machine.popen(command, cwd="/opt/ollamactl-src", stderr=None) as process:
+        with machine.popen(command, cwd="/opt/ollamactl-src", stderr=sys.stderr.fileno()) as process:
             output, _ = process.communicate()
         if process.returncode:
             print(output, file=sys.stderr)

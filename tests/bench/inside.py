@@ -94,7 +94,9 @@ def by_systemctl(count: int, *, batches: bool) -> float:
 def from_nothing(count: int, hardening: str) -> dict[str, float]:
     """apply on an empty host against the better of two ways of systemctl for the same files."""
     write_spec(count, hardening)
-    ours, whole, batched = [], [], []
+    ours: list[float] = []
+    whole: list[float] = []
+    batched: list[float] = []
     for _ in range(RUNS):
         ours.append(apply())
         for floor, batches in ((whole, False), (batched, True)):
