@@ -72,18 +72,20 @@ def same_binary(pid: int, path: str, proc: Path = _PROC) -> bool | None:
 def unit_of(pid: int, proc: Path = _PROC) -> str | None:
     """The systemd service or scope of the process: the innermost of its control group's path (cgroups(7)).
 
-    systemd's own hierarchy is `name=systemd` where cgroup v1 is in use, also in part, else the one without a name.
+    systemd's own hierarchy is `name=systemd` where cgroup v1 is in use, also in part, else the one without a name. In
+    a container on such a host both are there, and the manager may use the second only.
     """
-    unified = named = None
+    unified = named = b""
     for line in _read(f"{proc}/{pid}/cgroup").splitlines():
         _, controllers, path = line.split(b":", 2)
         if controllers == b"name=systemd":
             named = path
         elif not controllers:
             unified = path
-    for part in reversed(os.fsdecode(named or unified or b"").removesuffix(" (deleted)").split("/")):
-        if part.endswith((".service", ".scope")):
-            return part.removeprefix("_")  # systemd's escape of names that clash with kernel files
+    for path in (named, unified):
+        for part in reversed(os.fsdecode(path).removesuffix(" (deleted)").split("/")):
+            if part.endswith((".service", ".scope")):
+                return part.removeprefix("_")  # systemd's escape of names that clash with kernel files
     return None
 
 

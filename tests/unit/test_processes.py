@@ -53,6 +53,8 @@ def test_environ_finds_whole_names_only(proc: Path, name: str, value: str | None
         ("0::/system.slice/system-ollama.slice/ollama@llama3.service\n", "ollama@llama3.service"),
         ("0::/system.slice/ollama@x.service/runner\n", "ollama@x.service"),
         ("9:name=systemd:/system.slice/a.service\n8:pids:/b.service\n0::/init.scope\n", "a.service"),
+        ("9:name=systemd:/\n0::/system.slice/a.service\n", "a.service"),
+        ("9:name=systemd:/../..\n0::/session-3.scope\n", "session-3.scope"),
         ("1:name=systemd:/user.slice/user-1000.slice/session-3.scope\n0::/\n", "session-3.scope"),
         ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/ollama@x.service\n", "ollama@x.service"),
         ("0::/system.slice/docker-0a1b.scope\n", "docker-0a1b.scope"),
