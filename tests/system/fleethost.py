@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import Any
 
-from tests.lab.container import Container
+from tests.lab.container import Container, end
 
 SPEC = "/etc/ollamactl/fleet.yaml"
 UNITS = "/etc/systemd/system"
@@ -100,16 +100,20 @@ class FleetHost:
 
     def json(self, *args: str, user: str | None = None, env: Mapping[str, str] | None = None) -> Ran:
         """Run `ollamactl ARGS --output json`, whatever its exit code is."""
+        return self.finished(self.machine.popen(["ollamactl", *args, "--output", "json"], user=user, env=env))
+
+    def finished(self, process: subprocess.Popen[str], *, timeout: float = 120) -> Ran:
+        """What a run of ollamactl with --output json comes to, once it has ended."""
         started = time.monotonic()
-        done = self.machine.ollamactl(*args, "--output", "json", check=False, user=user, env=env)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        finally:
+            end(process)
         seconds = time.monotonic() - started
         try:
-            envelope = json.loads(done.stdout)
+            return Ran(code=process.returncode, envelope=json.loads(stdout), stderr=stderr, seconds=seconds)
         except ValueError:
-            raise AssertionError(
-                f"no JSON from {args}, status {done.returncode}:\n{done.stdout}{done.stderr}"
-            ) from None
-        return Ran(code=done.returncode, envelope=envelope, stderr=done.stderr, seconds=seconds)
+            raise AssertionError(f"no JSON, status {process.returncode}:\n{stdout}{stderr}") from None
 
     def apply(self, text: str | None = None, *args: str) -> Ran:
         """Write the spec where one is given, and apply it."""
@@ -197,19 +201,22 @@ class FleetHost:
 
         return {text(name): text(value) for name, value in self.get(port, "/standin/env").items()}
 
-    def background(self, command: str, *, until: Callable[[], bool]) -> None:
-        """Start a program outside of any unit of ours, and wait until it is at work."""
+    def background(self, command: str, *, port: int) -> None:
+        """Start a program that belongs to no unit, and wait until it listens."""
         self.machine.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(until)
+        self.wait_for_port(port)
 
     def listening(self, port: int) -> bool:
         """Whether anything listens on a port."""
         return f":{port} " in self.machine.run(["ss", "-Hltn"]).stdout
 
+    def wait_for_port(self, port: int) -> None:
+        """Wait until anything listens on a port."""
+        self.wait_for(lambda: self.listening(port))
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    """Wait for what comes by itself and sends no signal; fails when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come within {seconds} s"
-        time.sleep(0.05)
+    def wait_for(self, condition: Callable[[], bool], *, seconds: float = 20) -> None:
+        """Wait for what comes by itself and tells nobody; fails when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not come within {seconds} s"
+            time.sleep(0.05)
