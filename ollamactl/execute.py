@@ -1,20 +1,21 @@
 """Carries out a plan, step by step as it stands, and proves the outcome. It decides nothing."""
 
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import partial
 
 from ollamactl.errors import HostError, OllamactlError, Problem
 from ollamactl.host import FileStore, Job, JobDone, ServiceManager
+from ollamactl.interview import Interviewer
 from ollamactl.observed import Active, UnitState
-from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Answers, Expected, Proof
-from ollamactl.verify import Interviewer, Patience, Subject, prove
+from ollamactl.outcome import Outcome
+from ollamactl.plan import ON_DISK, Plan, Step, StepKind
+from ollamactl.proof import Answers, Expected
+from ollamactl.verify import Subject, prove
 
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.STOP: "StopUnit"}
 _WATCH_SECONDS = 0.5
@@ -22,25 +23,6 @@ _FIRST_LOOK_SECONDS = 0.1
 
 Tell = Callable[[str, str], None]
 """Progress: an instance's name (or a path) and what happens to it."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What was done, and what did not work."""
-
-    done: list[Step] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    proofs: tuple[Proof, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        """Whether the host is different now."""
-        return any(step.changes for step in self.done)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything was done and proved."""
-        return not self.problems and all(proof.ok for proof in self.proofs)
 
 
 def execute(
@@ -58,12 +40,9 @@ def execute(
     `units` is the state as observed, `timeout` in seconds is for all starts and answers together.
     """
     outcome = Outcome()
-    try:
+    with _broken_off(outcome):
         _lay_out(plan, files, manager, outcome, timeout, tell)
-    except OllamactlError as error:
-        if not isinstance(error, HostError):
-            raise
-        outcome.problems += error.problems
+    if not outcome.complete:
         return outcome
     interviewer = Interviewer()
     try:
@@ -76,17 +55,30 @@ def execute(
 def lay_out_offline(plan: Plan, *, files: FileStore) -> Outcome:
     """The steps that need no manager: files and enablement links below a --root."""
     outcome = Outcome()
-    for step in plan.of(StepKind.WRITE, StepKind.DISABLE, StepKind.ENABLE, StepKind.REMOVE):
-        if step.kind is StepKind.WRITE and step.file:
-            files.write_all([step.file])
-        elif step.kind is StepKind.REMOVE:
-            files.remove(step.subject)
-        elif step.kind is StepKind.ENABLE:
-            files.enable(step.subject)
-        else:
-            files.disable(step.subject)
-        outcome.done.append(step)
+    with _broken_off(outcome):
+        for step in plan.of(*ON_DISK):
+            if step.kind is StepKind.WRITE and step.file:
+                files.write_all([step.file])
+            elif step.kind is StepKind.REMOVE:
+                files.remove(step.subject)
+            elif step.kind is StepKind.ENABLE:
+                files.enable(step.subject)
+            else:
+                files.disable(step.subject)
+            outcome.done.append(step)
     return outcome
+
+
+@contextmanager
+def _broken_off(outcome: Outcome) -> Iterator[None]:
+    """A failure ends the block and is told; who may do nothing at all, and has done nothing, gets the exception."""
+    try:
+        yield
+    except OllamactlError as error:
+        if not isinstance(error, HostError) and not outcome.changed:
+            raise
+        outcome.problems += error.problems
+        outcome.complete = False
 
 
 def _lay_out(
@@ -116,10 +108,10 @@ def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float,
     steps = {step.subject: step for step in plan.of(StepKind.STOP)}
     for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
         step = steps[done.unit]
-        if not done.ok:
-            raise HostError(f"{done.unit} did not stop: {done.result}", hint=f"systemctl status {done.unit}")
-        tell(step.instance, "stopped")
-        outcome.done.append(step)
+        tell(step.instance, "stopped" if done.ok else f"did not stop: {done.result}")
+        (outcome.done if done.ok else outcome.failed).append(step)
+    if failed := [step.subject for step in outcome.failed]:
+        raise HostError(f"{', '.join(failed)} did not stop", hint=f"systemctl status {failed[0]}")
 
 
 class _Starter:
@@ -141,7 +133,6 @@ class _Starter:
         self.units = dict(units)
         self.waiting = {step.subject: step for step in plan.of(StepKind.WAIT)}
         self.asked: dict[str, Future[Answers]] = {}
-        self.gave_up: dict[str, threading.Event] = {}
 
     def run(self, outcome: Outcome) -> None:
         """Starts, waits and proves; adds to the outcome."""
@@ -174,18 +165,18 @@ class _Starter:
         if step.target is None:
             return
         expected = self.expected.get(step.instance, Expected())
-        event = self.gave_up.setdefault(step.subject, threading.Event())
         self.asked[step.subject] = self.interviewer.ask(
             step.target,
-            load=list(expected.models) if expected.load else (),
-            patience=Patience(self.deadline, event) if patient else None,
+            load=expected.models if expected.load else (),
+            patient=patient,
+            deadline=self.deadline,
         )
 
     def _start(self, outcome: Outcome) -> None:
         steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
         jobs = [Job(_METHODS[step.kind], unit) for unit, step in steps.items()]
         for done in self.manager.run(jobs, timeout=self.timeout):
-            outcome.done.append(steps[done.unit])
+            (outcome.done if done.ok else outcome.failed).append(steps[done.unit])
             if done.ok:
                 if step := self.waiting.get(done.unit):
                     self.tell(step.instance, "started, waiting for its answer")
@@ -219,12 +210,13 @@ class _Starter:
                 # Signals of the time before this loop were not read: look once at those that are still silent.
                 looked, changed = True, changed | (pending & self.waiting.keys())
             self._look(changed & pending)
+        # Not on the way of an exception: a late answer would write to whatever has this number then.
         os.close(wake)
 
     def _look(self, units: Collection[str]) -> None:
         for state in self.manager.units(sorted(units)) if units else ():
             if state.restarts or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
-                self.gave_up[state.name].set()
+                self.interviewer.give_up(self.asked[state.name])
 
     def _tell_answer(self, unit: str) -> None:
         step = self.waiting.get(unit)

@@ -63,8 +63,27 @@ class PortHolder:
     address: str
     port: int
     pid: int | None = None
+    """None where we may not look, or where this host does not show it."""
     command: str = ""
     unit: str = ""
+
+    def __str__(self) -> str:
+        """`pid 812 (python3 -m http.server) of session-2.scope`."""
+        if self.pid is None:
+            return "a process that only root may see"
+        where = f" of {self.unit}" if self.unit else ""
+        return f"pid {self.pid} ({self.command}){where}"
+
+    @property
+    def way_out(self) -> str:
+        """What to do about it; ollamactl never ends a stranger's process."""
+        if self.pid is None:
+            return f"see who it is: sudo ss -ltnp 'sport = :{self.port}'"
+        if self.unit == "ollama.service":
+            return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
+        if self.unit.endswith(".service"):
+            return f"sudo systemctl stop {self.unit}, or choose another port in the spec"
+        return "end that program, or choose another port in the spec; ollamactl kills nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name
-from ollamactl.observed import Observed, PortHolder
+from ollamactl.observed import Observed
 
 
 def problems(
@@ -84,27 +84,9 @@ def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
             instance=instance.name,
             # Who may not look at the fleet's own servers cannot tell them from strangers, and cannot apply either.
             severity=Severity.WARNING if unseen else Severity.ERROR,
-            message=f"{instance.listen} is taken by {holder_words(holder)}",
-            hint="that server frees it when the whole spec is applied, without --only" if moves else _port_hint(holder),
+            message=f"{instance.listen} is taken by {holder}",
+            hint="that server frees it when the whole spec is applied, without --only" if moves else holder.way_out,
         )
-
-
-def holder_words(holder: PortHolder) -> str:
-    """`pid 812 (python3 -m http.server) of session-2.scope`."""
-    if holder.pid is None:
-        return "a process that only root may see"
-    where = f" of {holder.unit}" if holder.unit else ""
-    return f"pid {holder.pid} ({holder.command}){where}"
-
-
-def _port_hint(holder: PortHolder) -> str:
-    if holder.pid is None:
-        return f"see who it is: sudo ss -ltnp 'sport = :{holder.port}'"
-    if holder.unit == "ollama.service":
-        return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
-    if holder.unit.endswith(".service"):
-        return f"sudo systemctl stop {holder.unit}, or choose another port in the spec"
-    return "end that program, or choose another port in the spec; ollamactl kills nothing"
 
 
 def _administrators(observed: Observed) -> Iterable[Problem]:

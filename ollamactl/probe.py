@@ -7,13 +7,18 @@ for the answer, uses httpx.
 
 import http.client
 import json
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from ollamactl.errors import OllamactlError
+from ollamactl.quantity import format_duration
 
 _MAX_ANSWER = 16 << 20
 """Bytes read of an answer at most: a process that squats on the port may send anything."""
+
+_MAX_WORDS = 300
 
 
 class Unreachable(OllamactlError):
@@ -58,6 +63,7 @@ class Server:
         """`timeout` in seconds is for connecting and for each answer."""
         self.address = dial_address(host)
         self.port = port
+        self._timeout = timeout
         self._connection = http.client.HTTPConnection(self.address, port, timeout=timeout)
 
     def __enter__(self) -> "Server":
@@ -70,20 +76,20 @@ class Server:
         """The running server's version (GET /api/version touches neither scheduler nor store)."""
         version = _member(self._get("/api/version"), "version")
         if not isinstance(version, str):
-            raise Strange("/api/version does not answer as Ollama does")
-        return version
+            raise Strange("GET /api/version does not answer as Ollama does")
+        return _plain(version)
 
     def tags(self) -> tuple[Listed, ...]:
         """The models that the server lists, in its order."""
         return tuple(
-            Listed(name=str(row["name"]), digest=str(row.get("digest", "")), size=int(row.get("size", 0)))
+            Listed(name=_plain(row["name"]), digest=_plain(row.get("digest", "")), size=_number(row, "size"))
             for row in _rows(self._get("/api/tags"))
         )
 
     def loaded(self) -> tuple[Loaded, ...]:
         """The models that are loaded; empty during a whole cold load."""
         return tuple(
-            Loaded(name=str(row["name"]), size=int(row.get("size", 0)), size_vram=int(row.get("size_vram", 0)))
+            Loaded(name=_plain(row["name"]), size=_number(row, "size"), size_vram=_number(row, "size_vram"))
             for row in _rows(self._get("/api/ps"))
         )
 
@@ -91,57 +97,81 @@ class Server:
         try:
             self._connection.request("GET", path)
             response = self._connection.getresponse()
-            body = response.read(_MAX_ANSWER)
+            body = self._read(response)
         except ConnectionRefusedError as error:
-            self._connection.close()
             raise Unreachable("connection refused") from error
         except TimeoutError as error:
-            self._connection.close()
-            raise Silent(f"no HTTP answer within {self._connection.timeout:g} s") from error
-        except (ConnectionError, http.client.HTTPException, ValueError) as error:
-            self._connection.close()
-            raise Strange(f"no HTTP server of Ollama's kind: {error or type(error).__name__}") from error
+            raise Silent(f"no HTTP answer within {self._timeout:g} s") from error
+        except ConnectionError as error:
+            raise Strange("the connection is closed without an answer") from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise Strange(f"an answer that is no HTTP: {_plain(error)}") from error
         except OSError as error:
-            self._connection.close()
             raise Unreachable(str(error)) from error
         if response.status != http.client.OK:
-            raise Strange(f"GET {path} answers {response.status} {response.reason}")
+            raise Strange(f"GET {path} answers {response.status} {_plain(response.reason)}".rstrip())
         try:
             return json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Strange(f"GET {path} does not answer JSON") from error
 
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """The body; an answer that goes on and on is cut off by size and by time."""
+        until = time.monotonic() + self._timeout
+        body = bytearray()
+        while len(body) < _MAX_ANSWER and (part := response.read1(1 << 16)):
+            body += part
+            if time.monotonic() > until:
+                raise TimeoutError
+        response.close()  # frees the connection for the next question
+        return bytes(body)
 
-def load(host: str, port: int, model: str, *, connect_timeout: float = 5.0) -> None:
-    """Has the server load a model and waits as long as that takes: closing the connection would abort the load.
+
+def load(host: str, port: int, model: str, *, timeout: float = math.inf, connect_timeout: float = 5.0) -> None:
+    """Has the server load a model and waits for it: closing the connection at `timeout` (seconds) aborts the load.
 
     Embedding models answer 400 to generate (server/routes.go), so they are asked for an embedding.
-    Raises Unreachable, or Strange with the server's own words.
+    Raises Unreachable, Silent, or Strange with the server's own words.
     """
     import httpx
 
     address = dial_address(host)
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    timeout = httpx.Timeout(None, connect=connect_timeout)
+    limits = httpx.Timeout(None if math.isinf(timeout) else max(0.05, timeout), connect=connect_timeout)
     try:
-        with httpx.Client(base_url=base, timeout=timeout, trust_env=False) as client:
+        with httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
             answer = client.post("/api/generate", json={"model": model, "stream": False})
             if answer.status_code == httpx.codes.BAD_REQUEST:
                 answer = client.post("/api/embed", json={"model": model, "input": ""})
-    except httpx.ConnectError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Unreachable(str(error)) from error
+    except httpx.TimeoutException as error:
+        raise Silent(f"{model} was not loaded within {format_duration(max(1, round(timeout)))}") from error
     except httpx.HTTPError as error:
-        raise Strange(f"the server closed the connection while loading: {error}") from error
+        raise Strange(f"the server closed the connection while loading {model}") from error
     if answer.is_error:
         try:
             words = _member(answer.json(), "error")
-        except ValueError:
-            words = answer.text[:200]
-        raise Strange(f"loading {model} failed: {words}")
+        except (ValueError, RecursionError):
+            words = ""
+        raise Strange(f"loading {model} failed: {_plain(words or answer.text or answer.status_code)}")
 
 
 def _member(answer: Any, name: str) -> Any:
     return answer.get(name) if isinstance(answer, dict) else None
+
+
+def _plain(words: object) -> str:
+    """A stranger's words, fit for a terminal and short enough for a line."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(words)[:_MAX_WORDS])
+    return text.strip()
+
+
+def _number(row: dict[str, Any], name: str) -> int:
+    value = row.get(name, 0)
+    if not isinstance(value, int):
+        raise Strange("the list of models is not of Ollama's kind")
+    return value
 
 
 def _rows(answer: Any) -> list[dict[str, Any]]:

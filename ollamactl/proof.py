@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.model import Instance, Store
-from ollamactl.observed import Active, UnitState
+from ollamactl.observed import Active, PortHolder, UnitState
 
 
 class CheckKind(StrEnum):
@@ -38,6 +38,18 @@ class ModelSize:
     size: int
     size_vram: int
 
+    @property
+    def spilled(self) -> bool:
+        """Whether it did not fit: a part computes on the GPU, the rest, slowly, on the CPU."""
+        return 0 < self.size_vram < self.size
+
+    def __str__(self) -> str:
+        """Where it is; a spill is never rounded away."""
+        if self.spilled:
+            share = min(99, max(1, round(100 * self.size_vram / self.size)))
+            return f"{share} % on the GPU, the rest on the CPU"
+        return "on the GPU" if self.size_vram else "on the CPU"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
@@ -58,12 +70,10 @@ class Evidence:
 
     unit: UnitState
     answers: Answers = Answers()
-    holder_pid: int | None = None
-    """The process that listens on the address; None where nobody does, or where we may not look."""
-    holder_words: str = ""
-    """That process in words (pid, command line, unit), when it is not the unit's own."""
+    holder: PortHolder | None = None
+    """Who listens on the address; None where nobody does."""
     holder_is_ours: bool | None = None
-    """Whether that process belongs to the unit's cgroup; None where we may not look."""
+    """Whether that is a process of the unit; None where nobody listens, or where we may not look."""
     restarts_before: int = 0
     """NRestarts when the waiting began."""
     journal: tuple[str, ...] = ()
@@ -77,7 +87,7 @@ class Expected:
     version: str | None = None
     """The binary's; None where it could not be asked."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Name -> digest, of the planned manifests."""
+    """Name -> digest, of the planned manifests; an empty digest where the store lacks the model."""
     load: bool = False
     """--load: every declared model has been loaded."""
     gpu: bool | None = None
@@ -105,20 +115,23 @@ class Proof:
         return tuple(check for check in self.checks if not check.ok)
 
 
+_NOT_LOOKED = "not looked at: that needs root"
+
+
 def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
     """Every check that the evidence allows; those that an earlier failure makes pointless are left out."""
     checks = [_unit(instance, evidence)]
-    if evidence.answers.failure:
-        squatted = evidence.holder_is_ours is False
-        checks.append(_listener(instance, evidence) if squatted else _http(instance, evidence))
-    else:
-        checks.append(_http(instance, evidence))
-        checks.append(_listener(instance, evidence))
+    if not evidence.answers.failure:
+        checks += [_http(instance, evidence), _listener(instance, evidence)]
         if checks[-1].ok:
-            checks.append(_version(instance, expected, evidence))
-            checks.append(_models(instance, expected, evidence))
+            checks += [_version(instance, expected, evidence), _models(instance, expected, evidence)]
             if expected.load:
                 checks += _loads(instance, expected, evidence)
+    elif evidence.holder_is_ours is False:
+        checks.append(_listener(instance, evidence))
+    elif checks[0].ok:
+        # A unit that is down need not be told to be silent, too.
+        checks.append(_http(instance, evidence))
     return Proof(
         instance=instance.name, unit=instance.unit, listen=instance.listen, checks=tuple(checks), evidence=evidence
     )
@@ -126,107 +139,113 @@ def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
 
 def _unit(instance: Instance, evidence: Evidence) -> Check:
     state = evidence.unit
-    found = f"{state.active} ({state.sub_state})"
+    found = state.active if state.active == state.sub_state else f"{state.active} ({state.sub_state})"
     grew = state.restarts > evidence.restarts_before
-    if grew or state.crash_looping:
-        found += f", restarted {state.restarts} times"
     ok = state.active is Active.ACTIVE and not grew
+    if not ok and state.restarts:
+        found += f", restarted {_times(state.restarts)} by systemd"
+    hint = f"see why: journalctl -u {instance.unit} -n 50"
+    if state.active is Active.INACTIVE:
+        hint = f"start it: sudo ollamactl start {instance.name}; or see why it ended: journalctl -u {instance.unit}"
     return Check(
         kind=CheckKind.UNIT,
         ok=ok,
         found=found,
         expected="active (running), without restarts",
-        hint="" if ok else f"journalctl -u {instance.unit} -n 50",
+        hint="" if ok else hint,
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _http(instance: Instance, evidence: Evidence) -> Check:
     failure = evidence.answers.failure
+    hint = f"see what it does: journalctl -u {instance.unit} -n 50; if it hangs: sudo ollamactl restart {instance.name}"
     return Check(
         kind=CheckKind.HTTP,
         ok=not failure,
         found=failure or f"answers on {instance.listen}",
-        expected=f"an HTTP answer on {instance.listen}",
-        hint=f"look at the server with: systemctl status {instance.unit}" if failure else "",
+        expected=f"an answer of Ollama's on {instance.listen}",
+        hint=hint if failure else "",
     )
 
 
 def _listener(instance: Instance, evidence: Evidence) -> Check:
-    if evidence.holder_is_ours:
-        return Check(kind=CheckKind.LISTENER, ok=True, found=f"pid {evidence.holder_pid} of {instance.unit}")
-    if evidence.holder_is_ours is None:
-        return Check(kind=CheckKind.LISTENER, ok=True, found="not looked at: that needs root")
+    holder, redirect = evidence.holder, f"sudo nft list ruleset | grep {instance.port}"
+    if evidence.holder_is_ours is not False:
+        words = f"pid {holder.pid} of {instance.unit}" if evidence.holder_is_ours and holder else _NOT_LOOKED
+        return Check(kind=CheckKind.LISTENER, ok=True, found=words)
     return Check(
         kind=CheckKind.LISTENER,
         ok=False,
-        found=evidence.holder_words or "nobody that this host shows",
+        found=f"{instance.listen} is held by {holder}" if holder else "an answer, though no process here listens",
         expected=f"a process of {instance.unit} listens on {instance.listen}",
-        hint="end that program, or give the instance another port in the spec; ollamactl kills nothing",
+        hint=holder.way_out if holder else f"look for a redirect, such as a container's published port: {redirect}",
     )
 
 
 def _version(instance: Instance, expected: Expected, evidence: Evidence) -> Check:
-    found = evidence.answers.version or "no version"
+    found = evidence.answers.version or "none"
     ok = expected.version is None or found == expected.version
     return Check(
         kind=CheckKind.VERSION,
         ok=ok,
-        found=found,
-        expected=f"{expected.version}, the version of {instance.binary}" if expected.version else "",
-        hint="" if ok else f"ollamactl restart {instance.name}",
+        found=f"the server runs {found}" if not ok else found,
+        expected=f"{expected.version}, as {instance.binary} is" if expected.version else "",
+        hint="" if ok else f"have it run the installed program: sudo ollamactl restart {instance.name}",
     )
 
 
 def _models(instance: Instance, expected: Expected, evidence: Evidence) -> Check:
-    found = evidence.answers.models
-    missing = [name for name in expected.models if name not in found]
-    other = [n for n, digest in expected.models.items() if n in found and _digest(found[n]) != digest]
-    more = [n for n in found if n not in expected.models] if instance.store is Store.ISOLATED else []
-    parts = [
-        *(f"{name} is missing" for name in missing),
-        *(f"{name} is {_digest(found[name])[:12]} instead of {expected.models[name][:12]}" for name in other),
-        *(f"{name} is listed too" for name in more),
-    ]
-    listed = ", ".join(f"{name} {_digest(digest)[:12]}" for name, digest in sorted(found.items()))
+    found = {name: _digest(digest) for name, digest in evidence.answers.models.items()}
+    parts = []
+    for name, digest in expected.models.items():
+        if name not in found:
+            parts.append(f"{name} is missing")
+        elif digest and found[name] != digest:
+            parts.append(f"{name} is {found[name][:12]} instead of {digest[:12]}")
+    if instance.store is Store.ISOLATED:
+        parts += [f"{name} is not declared, but served" for name in found if name not in expected.models]
     return Check(
         kind=CheckKind.MODELS,
         ok=not parts,
-        found="; ".join(parts) or listed or "none",
-        expected=", ".join(f"{name} {digest[:12]}" for name, digest in sorted(expected.models.items())) or "none",
-        hint=f"ollamactl apply, then ollamactl restart {instance.name} if it stays" if parts else "",
+        found="; ".join(parts) or _listed(found),
+        expected=_listed(expected.models),
+        hint=f"sudo ollamactl apply; if that changes nothing: sudo ollamactl restart {instance.name}" if parts else "",
     )
+
+
+def _listed(models: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {digest[:12]}".rstrip() for name, digest in sorted(models.items())) or "none"
 
 
 def _loads(instance: Instance, expected: Expected, evidence: Evidence) -> list[Check]:
     checks = []
-    answers = evidence.answers
     for model in expected.models:
-        if words := answers.load_failures.get(model):
-            checks.append(
-                Check(
-                    kind=CheckKind.LOAD,
-                    ok=False,
-                    found=words,
-                    expected=f"{model} loads",
-                    hint=f"journalctl -u {instance.unit} -n 50",
-                )
+        words = evidence.answers.load_failures.get(model)
+        checks.append(
+            Check(
+                kind=CheckKind.LOAD,
+                ok=not words,
+                found=words or f"{model} loads",
+                expected=f"{model} loads",
+                hint=f"see the runner's own words: journalctl -u {instance.unit} -n 50" if words else "",
             )
-            continue
-        checks.append(Check(kind=CheckKind.LOAD, ok=True, found=f"{model} loads"))
-        if size := answers.loaded.get(model):
+        )
+        if not words and (size := evidence.answers.loaded.get(model)):
             checks.append(_placement(instance, model, size, expected.gpu))
     return checks
 
 
 def _placement(instance: Instance, model: str, size: ModelSize, gpu: bool | None) -> Check:
-    share = round(100 * size.size_vram / size.size) if size.size else 0
-    where = {0: "on the CPU", 100: "on the GPU"}.get(share, f"{share} % on the GPU, the rest on the CPU")
-    wrong = (gpu is True and size.size_vram == 0) or (gpu is False and size.size_vram > 0)
+    wrong = (gpu is True and not size.size_vram) or (gpu is False and size.size_vram > 0)
     return Check(
         kind=CheckKind.PLACEMENT,
         ok=not wrong,
-        found=f"{model} is {where}",
-        expected="on the GPU that the spec pins" if gpu else "on the CPU" if gpu is False else "",
+        found=f"{model} is {size}",
+        expected="" if gpu is None else "on the GPU that the spec pins" if gpu else "on the CPU",
         hint=f"see what the server found: journalctl -u {instance.unit} | grep 'inference compute'" if wrong else "",
     )
 

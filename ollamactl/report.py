@@ -4,11 +4,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ollamactl.execute import Outcome
 from ollamactl.facts import Gpu
 from ollamactl.files import File, FileKind
+from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Proof
+from ollamactl.proof import Check, CheckKind, Proof
 
 _SIGNS = {
     StepKind.WRITE: "~", StepKind.REMOVE: "-", StepKind.ENABLE: "+", StepKind.DISABLE: "-", StepKind.START: "+",
@@ -33,15 +33,12 @@ def plan_text(plan: Plan, *, diff: bool = False) -> str:
 
 
 def summary(plan: Plan) -> str:
-    """`3 to start, 1 to restart, 2 to stop, 5 files to write, 1 to remove`."""
-    counts = [
-        (sum(1 for step in plan.of(StepKind.START) if step.instance), "to start"),
-        (len(plan.of(StepKind.RESTART)), "to restart"),
-        (sum(1 for step in plan.of(StepKind.STOP) if step.instance), "to stop"),
-        (len(plan.of(StepKind.WRITE)), "files to write"),
-        (len(plan.of(StepKind.REMOVE)), "files to remove"),
-    ]
-    return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to start or stop"
+    """`3 to start, 1 to restart, 2 to stop, 5 files to write, 1 file to remove`."""
+    servers = ((StepKind.START, "start"), (StepKind.RESTART, "restart"), (StepKind.STOP, "stop"))
+    files = ((StepKind.WRITE, "write"), (StepKind.REMOVE, "remove"))
+    parts = [f"{count} to {what}" for kind, what in servers if (count := _servers(plan, kind))]
+    parts += [f"{_count(count, 'file')} to {what}" for kind, what in files if (count := len(plan.of(kind)))]
+    return ", ".join(parts) or "nothing to start or stop"
 
 
 def diff_text(plan: Plan) -> str:
@@ -79,31 +76,31 @@ def plan_data(plan: Plan, *, diff: bool = False) -> list[dict[str, Any]]:
 
 
 def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
-    """A line an instance; for those that failed, what was expected, what was found and what to do."""
+    """A line an instance; for those that failed, what was found, what was expected and what to do."""
     lines = []
     rows = sorted(proofs, key=lambda proof: proof.instance)
-    width = max((len(proof.instance) for proof in rows), default=0)
+    names = max((len(proof.instance) for proof in rows), default=0)
+    listens = max((len(proof.listen) for proof in rows), default=0)
     for proof in rows:
-        good = " ".join(check.kind for check in proof.checks if check.ok)
-        lines.append(f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{width}}  {proof.listen}  {good}")
+        spilled = any(size.spilled for size in proof.evidence.answers.loaded.values())
+        told = ", ".join(dict.fromkeys(check.kind for check in proof.checks if check.ok is proof.ok))
+        start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen:<{listens}}"
+        lines.append(f"{start}  {told}")
         for check in proof.checks:
-            if check.ok and verbose:
-                lines.append(f"        {check.kind}: {check.found}")
-            elif not check.ok:
-                lines += _failure(check.kind, check.found, check.expected, check.hint)
+            if not check.ok:
+                lines += _failure(check)
+            elif verbose or (spilled and check.kind is CheckKind.PLACEMENT):
+                lines.append(f"      {check.kind}: {check.found}")
         if not proof.ok and proof.evidence.journal:
-            lines.append(f"        the last lines of {proof.unit}:")
-            lines += [f"          | {line}" for line in proof.evidence.journal]
+            lines.append(f"      last lines of {proof.unit}:")
+            lines += [f"        | {line}" for line in proof.evidence.journal]
     return lines
 
 
-def _failure(kind: str, found: str, expected: str, hint: str) -> list[str]:
-    lines = [f"        {kind}: found {found}"]
-    if expected:
-        lines.append(f"        {' ' * len(kind)}  expected {expected}")
-    if hint:
-        lines.append(f"        {' ' * len(kind)}  hint: {hint}")
-    return lines
+def _failure(check: Check) -> list[str]:
+    rows = (("found", check.found), ("expected", check.expected), ("hint", check.hint))
+    heads = (f"{check.kind}:", *[" " * (len(check.kind) + 1)] * 2)
+    return [f"      {head} {what:<8}  {text}" for head, (what, text) in zip(heads, rows, strict=True) if text]
 
 
 def proof_data(proofs: Iterable[Proof]) -> list[dict[str, Any]]:
@@ -127,27 +124,52 @@ def proof_data(proofs: Iterable[Proof]) -> list[dict[str, Any]]:
 
 
 def outcome_text(outcome: Outcome, *, verbose: bool = False) -> str:
-    """What apply says at its end."""
+    """What a command that changes things says at its end."""
     lines = proof_lines(outcome.proofs, verbose=verbose)
-    good = sum(1 for proof in outcome.proofs if proof.ok)
-    changed = _changes(outcome.done)
-    proved = f"; {good} of {len(outcome.proofs)} servers proved" if outcome.proofs else ""
-    lines.append(f"{changed}{proved}.")
+    if outcome.complete:
+        parts = [f"Done: {_counted(outcome.done)}" if outcome.changed else "Nothing to do"]
+    else:
+        parts = [f"Broken off; done so far: {_counted(outcome.done)}" if outcome.changed else "Nothing was changed"]
+    if failed := [step for step in outcome.failed if step.instance]:
+        parts.append(f"{len(failed)} failed")
+    if outcome.proofs:
+        parts.append(_proved(outcome.proofs))
+    lines.append(f"{'; '.join(parts)}.")
     return "\n".join(lines)
 
 
-def _changes(done: Sequence[Step]) -> str:
+def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False) -> str:
+    """What a command that only proves says."""
+    return "\n".join([*proof_lines(proofs, verbose=verbose), f"{_proved(proofs)}."])
+
+
+def _proved(proofs: Sequence[Proof]) -> str:
+    return f"{sum(proof.ok for proof in proofs)} of {_count(len(proofs), 'server')} proved"
+
+
+def _counted(done: Sequence[Step]) -> str:
+    """`1 started, 2 files written`; nothing that was done none of."""
     plan = Plan(steps=tuple(done))
-    if not plan.changes:
-        return "Nothing to do"
-    counts = {
-        "started": sum(1 for step in plan.of(StepKind.START) if step.instance),
-        "restarted": len(plan.of(StepKind.RESTART)),
-        "stopped": sum(1 for step in plan.of(StepKind.STOP) if step.instance),
-        "files written": len(plan.of(StepKind.WRITE)),
-        "files removed": len(plan.of(StepKind.REMOVE)),
-    }
-    return "Done: " + (", ".join(f"{count} {what}" for what, count in counts.items() if count) or "links changed")
+    counts = (
+        (_servers(plan, StepKind.START), "started"),
+        (_servers(plan, StepKind.RESTART), "restarted"),
+        (_servers(plan, StepKind.STOP), "stopped"),
+    )
+    files = ((len(plan.of(StepKind.WRITE)), "written"), (len(plan.of(StepKind.REMOVE)), "removed"))
+    parts = [f"{count} {how}" for count, how in counts if count]
+    parts += [f"{_count(count, 'file')} {how}" for count, how in files if count]
+    if links := len(plan.of(StepKind.ENABLE, StepKind.DISABLE)):
+        parts += [] if parts else [f"{_count(links, 'link')} changed"]
+    return ", ".join(parts) or "nothing"
+
+
+def _servers(plan: Plan, kind: StepKind) -> int:
+    """The target, which is no server, is not counted."""
+    return sum(1 for step in plan.of(kind) if step.instance)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def files_text(files: Iterable[File]) -> str:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ollamactl import store
+from ollamactl.interview import Interviewer
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
 from ollamactl.observe import Host
 from ollamactl.observed import Active, UnitState
 from ollamactl.proof import ModelSize, Proof
 from ollamactl.quantity import format_duration
-from ollamactl.verify import Interviewer, Subject, expectations, prove
+from ollamactl.verify import Subject, expectations, prove
 
 _DETAILS = {
     "StateChangeTimestamp": ("Unit", "t"),

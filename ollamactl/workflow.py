@@ -9,12 +9,13 @@ from pathlib import Path
 from ollamactl import binary, lock, pins, precheck, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
-from ollamactl.execute import Outcome, Tell, execute, lay_out_offline
+from ollamactl.execute import Tell, execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe
 from ollamactl.observed import Observed
+from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile

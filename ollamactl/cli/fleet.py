@@ -152,6 +152,10 @@ def _applied(
     assert isinstance(applied, workflow.Applied)  # noqa: S101 - tells the type without importing it above
     outcome = applied.outcome
     diffs = [report.diff_text(applied.planned.plan)] if diff else []
+    if name == "verify":
+        text = report.proofs_text(outcome.proofs, verbose=settings.verbose)
+    else:
+        text = report.outcome_text(outcome, verbose=settings.verbose)
     return Result(
         command=name,
         exit_code=ExitCode.OK if outcome.ok else failed,
@@ -161,5 +165,5 @@ def _applied(
             "steps": report.plan_data(applied.planned.plan, diff=diff),
             "proofs": report.proof_data(outcome.proofs),
         },
-        text="\n".join(part for part in [*diffs, report.outcome_text(outcome, verbose=settings.verbose)] if part),
+        text="\n".join(part for part in [*diffs, text] if part),
     )
