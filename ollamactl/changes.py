@@ -114,7 +114,8 @@ def describe(old: str, new: str) -> tuple[str, ...]:
     for key in _changed(before.others, after.others):
         if key in _FOLLOWS:
             word = _FOLLOWS[key]
-            if word not in told:
+            # `hardening: off` has no fence round devices, whatever the cards
+            if word not in told and not (word == "gpus" and "hardening" in told):
                 causes.append(f"{word} changed")
         elif "hardening" not in told and not (key in _STORE and told & {"store", "ollama.models", "binary"}):
             causes.append(f"{key}= changed")

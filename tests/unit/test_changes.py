@@ -57,6 +57,7 @@ def template(fleet: Fleet) -> str:
         ({"secrets": (("PASSWORD", "hunter2"),)}, ("secrets none -> set",)),
         ({"environment_files": ("/etc/a",)}, ("environment_files none -> /etc/a",)),
         ({"hardening": Hardening.COMPAT}, ("hardening strict -> compat",)),
+        ({"hardening": Hardening.OFF}, ("hardening strict -> off",)),
         ({"store": Store.SHARED}, ("store isolated -> shared",)),
         ({"store": Store.WRITABLE}, ("store isolated -> writable",)),
         ({"egress": Egress.OPEN}, ("egress closed -> open",)),
