@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -120,8 +121,8 @@ class Ollama:
 
 
 @contextmanager
-def ollama(behaviour: Ollama, *, port: int = 0) -> Iterator[int]:
-    """Serves it; gives the port."""
+def ollama(behaviour: Ollama, *, port: int = 0, bound_for: float = 0) -> Iterator[int]:
+    """Serves it; gives the port, which is bound for so many seconds before HTTP is answered."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -145,7 +146,12 @@ def ollama(behaviour: Ollama, *, port: int = 0) -> Iterator[int]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def serve() -> None:
+        time.sleep(bound_for)
+        server.serve_forever(poll_interval=0.01)
+
+    threading.Thread(target=serve, daemon=True).start()
     try:
         yield server.server_port
     finally:
