@@ -6,6 +6,9 @@ from enum import StrEnum
 MARKER = "# Managed by ollamactl."
 """First line of every text file of ours; a file without it is never overwritten or removed."""
 
+VIEW_NOTE = "README"
+"""Makes a view's folder exist before its first model does; Ollama looks for manifests four levels below."""
+
 
 class FileKind(StrEnum):
     """What a file is, which decides how it is compared, printed and removed."""

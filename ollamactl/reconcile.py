@@ -1,12 +1,12 @@
 """Desired files and the host as found -> the plan. Pure: every decision of apply is taken here, none later."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from ollamactl import changes
 from ollamactl.facts import Layout
-from ollamactl.files import File, FileKind, ObservedFile
-from ollamactl.model import TARGET, Fleet, Instance, State, instance_name, unit_name
+from ollamactl.files import VIEW_NOTE, File, FileKind, ObservedFile
+from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, instance_name, unit_name
 from ollamactl.observed import Active, Observed, Running, UnitState
 from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
 
@@ -25,9 +25,10 @@ def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only
     steps += _link_steps(fleet, observed, scope)
     steps += _reload_step(steps, fleet, observed, scope)
     handed_over = _handed_over(fleet, observed, scope)
+    blind = _blind(wanted, observed)
     for instance in fleet.instances:
         if scope.holds(instance.name):
-            steps += _instance_steps(instance, wanted, observed, causes, handed_over)
+            steps += _instance_steps(instance, wanted, observed, causes, handed_over, blind)
     steps += _leaving_steps(observed, scope)
     steps += _target_step(fleet, observed)
     if observed.offline:
@@ -149,12 +150,22 @@ def _handed_over(fleet: Fleet, observed: Observed, scope: _Scope) -> Mapping[str
     return result
 
 
+def _blind(wanted: Mapping[str, File], observed: Observed) -> Set[str]:
+    """Instances that lack a manifest: a server whose folder of manifests was removed never sees the new one."""
+    return {
+        file.instance
+        for path, file in wanted.items()
+        if file.kind is FileKind.VIEW and path not in observed.files and not path.endswith(f"/{VIEW_NOTE}")
+    }
+
+
 def _instance_steps(
     instance: Instance,
     wanted: Mapping[str, File],
     observed: Observed,
     causes: Mapping[str, list[str]],
     handed_over: Mapping[str, str],
+    blind: Set[str],
 ) -> Iterable[Step]:
     name, unit, state = instance.name, instance.unit, observed.unit(instance.unit)
     if instance.state is State.STOPPED:
@@ -162,6 +173,8 @@ def _instance_steps(
             yield Step(kind=StepKind.STOP, subject=unit, cause="state: stopped", instance=name)
         return
     kind, cause = _start_or_restart(instance, wanted, observed, state, causes)
+    if kind is None and name in blind:
+        kind, cause = StepKind.RESTART, "its models' folder was removed under it"
     if kind is StepKind.RESTART and name in handed_over:
         yield Step(kind=StepKind.STOP, subject=unit, cause=handed_over[name], instance=name)
         kind = StepKind.START
@@ -204,17 +217,32 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     layout = observed.facts.layout
     drop_in = _drop_in(instance.name, observed)
     config = running.config or _digest(_CONFIG, _seen(observed, drop_in))
-    if config != _digest(_CONFIG, wanted[drop_in].data):
+    template = f"{layout.unit_dir}/{TEMPLATE}"
+    if config != _digest(_CONFIG, wanted[drop_in].data) or _edited((template, drop_in), wanted, observed):
         return _OLDER
     secret_path = f"{layout.secrets}/{instance.name}.env"
     secret = wanted.get(secret_path)
+    seen = _seen(observed, secret_path)
     if running.config and running.secrets != _digest(_SECRETS, secret.data if secret else b""):
         return "secrets changed"
+    if secret and seen and seen != secret.data:
+        return "secrets were edited by hand"
     if running.same_binary is False:
         return f"{instance.binary} was replaced since it started"
     if running.stale_files:
         return f"{running.stale_files[0]} is newer than the server"
     return ""
+
+
+def _edited(paths: Iterable[str], wanted: Mapping[str, File], observed: Observed) -> bool:
+    """Whether somebody edited a file so that a server started since may run with it, under the digest of ours."""
+    for path in paths:
+        file, seen = wanted.get(path), observed.files.get(path)
+        if file and seen and seen.data != file.data:
+            texts = (seen.data.decode(errors="replace"), file.data.decode())
+            if len({changes.restart_digest("", text, ()) for text in texts}) > 1:
+                return True
+    return False
 
 
 def _drop_in(instance: str, observed: Observed) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ollamactl import changes, record, unitfile
 from ollamactl.dropin import context
 from ollamactl.facts import Facts, Manifest
-from ollamactl.files import MARKER, File, FileKind
+from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, Store
 from ollamactl.modelname import ModelName
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 DROP_IN = "10-ollamactl.conf"
 """Sorts before an administrator's override.conf, which therefore wins."""
-VIEW_NOTE = "README"
-"""Makes a view's folder exist before its first model does; Ollama looks for manifests four levels below."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LACKS = (
