@@ -9,12 +9,11 @@ from types import MappingProxyType
 
 from ollamactl import depchecks, restartcheck, varchecks
 from ollamactl.errors import Location, Problem, Severity, listed
-from ollamactl.model import Backend, Egress, Fleet, Instance, Store
+from ollamactl.model import Backend, Egress, Fleet, Instance, Store, overlap
 from ollamactl.modelname import ModelName
 from ollamactl.quantity import format_size
 from ollamactl.specplace import Path, Place
 
-_ALL_ADDRESSES = {"0.0.0.0", "::"}  # noqa: S104
 UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
 """How units end; an instance that ends so would be taken for one."""
 # A plain word that systemd takes as it is for %i (systemd.unit(5), "String escaping for inclusion in unit names").
@@ -108,7 +107,7 @@ def _ports(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
     for port, instances in by_port.items():
         first: dict[str, Instance] = {}
         for instance in instances:
-            clash = next((first[host] for host in first if _overlap(host, instance.host)), None)
+            clash = next((first[host] for host in first if overlap(host, instance.host)), None)
             first.setdefault(instance.host, instance)
             if clash:
                 where = place.line(place.of(clash.name, "port"))
@@ -120,11 +119,6 @@ def _ports(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
                     + (f", which listens on {clash.listen}" if clash.host != instance.host else ""),
                     f"write another port, such as {free}" if free else "write another port",
                 )
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether two listeners on one port collide: Go's net.Listen binds IPv4 and IPv6 for 0.0.0.0 and [::] alike."""
-    return one == other or one in _ALL_ADDRESSES or other in _ALL_ADDRESSES
 
 
 def _cards(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:

@@ -108,7 +108,8 @@ def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float,
     steps = {step.subject: step for step in plan.of(StepKind.STOP)}
     for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
         step = steps[done.unit]
-        tell(step.instance, "stopped" if done.ok else f"did not stop: {done.result}")
+        words = "stopped" if done.ok else f"did not stop: {done.result}"
+        tell(step.instance, words if step.instance else f"{done.unit} {words}")
         (outcome.done if done.ok else outcome.failed).append(step)
     if failed := [step.subject for step in outcome.failed]:
         raise HostError(f"{', '.join(failed)} did not stop", hint=f"systemctl status {failed[0]}")

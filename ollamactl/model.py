@@ -185,3 +185,11 @@ def instance_name(unit: str) -> str | None:
     if unit.startswith("ollama@") and unit.endswith(".service") and unit != TEMPLATE:
         return unit.removeprefix("ollama@").removesuffix(".service")
     return None
+
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two listeners on one port collide: Go's net.Listen binds IPv4 and IPv6 for 0.0.0.0 and [::] alike."""
+    return one == other or one in WILDCARDS or other in WILDCARDS

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import accounts, addresses, gpus, listeners, pins, processes, store
+from ollamactl import accounts, addresses, gpus, listeners, pins, processes, rivals, store
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.files import ObservedFile
-from ollamactl.model import TARGET, Fleet, Instance, State, Store, instance_name
+from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
 from ollamactl.systemd import Manager
 from ollamactl.unitdir import UnitDir
 
 PATTERN = "ollama@*.service"
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +107,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         units=units,
         running=running(units, by_name),
         holders=holders(fleet, units),
+        rivals=rivals.read(host.manager),
         foreign_drop_ins=foreign_drop_ins(host, units),
     )
 

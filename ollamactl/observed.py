@@ -57,6 +57,17 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A unit that is not of this fleet, and an address that it is set to listen on."""
+
+    unit: str
+    host: str
+    port: int
+    enabled: bool
+    """It starts at boot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortHolder:
     """Who listens on an address that an instance wants."""
 
@@ -81,6 +92,10 @@ class PortHolder:
             return f"see who it is: sudo ss -ltnp 'sport = :{self.port}'"
         if self.unit == "ollama.service":
             return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
+        if self.pid == 1:
+            return (
+                "a socket unit holds it: systemctl list-sockets; disable that one, or choose another port in the spec"
+            )
         if self.unit.endswith(".service"):
             return f"sudo systemctl stop {self.unit}, or choose another port in the spec"
         return "end that program, or choose another port in the spec; ollamactl kills nothing"
@@ -106,6 +121,8 @@ class Observed:
     """By unit: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
     holders: Mapping[str, PortHolder] = field(default_factory=dict)
     """By instance name: who holds its address, where that is not the instance itself."""
+    rivals: tuple[Rival, ...] = ()
+    """Units of others that are set to listen on TCP, running or not."""
 
     def unit(self, name: str) -> UnitState:
         """The unit's state; one that is not loaded is inactive."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
-from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name
+from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
 from ollamactl.observed import Observed
 
 
@@ -19,6 +19,7 @@ def problems(
         *_foreign_files(desired, observed),
         *_foreign_units(fleet, observed),
         *_ports(fleet, observed, only),
+        *_rivals(fleet, observed),
         *_administrators(observed),
         *_given_up(fleet),
     )
@@ -87,6 +88,25 @@ def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
             message=f"{instance.listen} is taken by {holder}",
             hint="that server frees it when the whole spec is applied, without --only" if moves else holder.way_out,
         )
+
+
+def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """Units that will want a server's port, though they may not hold it now: whichever starts first at boot wins."""
+    for instance in fleet.instances:
+        for rival in observed.rivals:
+            holder = observed.holders.get(instance.name)
+            if rival.port != instance.port or not overlap(rival.host, instance.host):
+                continue
+            if holder and holder.unit == rival.unit:
+                continue
+            yield Problem(
+                path=f"instances.{instance.name}.port",
+                instance=instance.name,
+                severity=Severity.ERROR if rival.enabled else Severity.WARNING,
+                message=f"{rival.unit} is set to listen on {instance.listen} too"
+                + (", and is started at boot" if rival.enabled else ""),
+                hint=f"sudo systemctl disable --now {rival.unit}, or choose another port in the spec",
+            )
 
 
 def _administrators(observed: Observed) -> Iterable[Problem]:

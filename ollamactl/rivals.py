@@ -1,0 +1,58 @@
+"""Other units that are set to listen where a server of ours should: Ollama's own service, and sockets."""
+
+from collections.abc import Iterable, Iterator
+
+from ollamactl.errors import HostError
+from ollamactl.observed import Rival
+from ollamactl.systemd import Manager
+
+_STOCK = "ollama.service"
+_DEFAULT = ("127.0.0.1", 11434)
+_SCHEMES = {"http": 80, "https": 443}
+
+
+def read(manager: Manager) -> tuple[Rival, ...]:
+    """Loaded units with a TCP address in their configuration, whether they run now or only at the next boot."""
+    return tuple(_read(manager))
+
+
+def _read(manager: Manager) -> Iterator[Rival]:
+    for state in manager.units([_STOCK, "*.socket"], restarts=False):
+        if state.load_state != "loaded":
+            continue
+        try:
+            addresses = [*_addresses(manager, state.name, state.path)]
+            enabled = addresses and manager.details(state.path, {"UnitFileState": ("Unit", "s")})["UnitFileState"]
+        except HostError:
+            # It was unloaded between the list and the question.
+            continue
+        for host, port in addresses:
+            yield Rival(unit=state.name, host=host, port=port, enabled=enabled in ("enabled", "enabled-runtime"))
+
+
+def _addresses(manager: Manager, unit: str, path: str) -> Iterable[tuple[str, int]]:
+    if unit == _STOCK:
+        words = manager.details(path, {"Environment": ("Service", "as")})["Environment"] or []
+        variables = dict(word.split("=", 1) for word in words if "=" in word)
+        return [listen_address(variables.get("OLLAMA_HOST", ""))]
+    listens = manager.details(path, {"Listen": ("Socket", "a(ss)")})["Listen"] or []
+    return [found for kind, text in listens if kind == "Stream" and (found := _stream(text))]
+
+
+def _stream(text: str) -> tuple[str, int] | None:
+    """`[::]:11434` or `127.0.0.1:11434` of a socket unit; None for a path."""
+    host, colon, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if colon and port.isdigit() else None
+
+
+def listen_address(value: str) -> tuple[str, int]:
+    """Where `ollama serve` listens for a value of OLLAMA_HOST (envconfig/config.go, Host)."""
+    scheme, separator, rest = value.strip().strip("\"'").rpartition("://")
+    default = _SCHEMES.get(scheme, _DEFAULT[1]) if separator else _DEFAULT[1]
+    rest = rest.partition("/")[0]
+    host, colon, port = rest.rpartition(":")
+    if not colon or rest.endswith("]") or (":" in host.strip("[]") and not host.startswith("[")):
+        host, port = rest, ""
+    # An empty host with a port binds every interface, no host at all the loopback's
+    host = host.strip("[]") or ("0.0.0.0" if colon else _DEFAULT[0])  # noqa: S104 - reads what another unit binds
+    return "127.0.0.1" if host == "localhost" else host, int(port) if port.isdigit() and int(port) < 65536 else default

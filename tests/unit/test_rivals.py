@@ -1,0 +1,65 @@
+"""Other units' addresses, and what precheck says of them."""
+
+import pytest
+
+from ollamactl import precheck
+from ollamactl.errors import Severity
+from ollamactl.model import Fleet, Instance
+from ollamactl.observed import Observed, PortHolder, Rival
+from ollamactl.rivals import listen_address
+
+FLEET = Fleet(instances=(Instance(name="llama3", port=11434, models=("llama3:latest",)),))
+STOCK = Rival(unit="ollama.service", host="127.0.0.1", port=11434, enabled=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("", ("127.0.0.1", 11434)),
+        ("0.0.0.0", ("0.0.0.0", 11434)),
+        (":11435", ("0.0.0.0", 11435)),
+        ("127.0.0.1:11500", ("127.0.0.1", 11500)),
+        ("localhost:11500", ("127.0.0.1", 11500)),
+        ("http://10.0.0.1", ("10.0.0.1", 80)),
+        ("https://10.0.0.1/path", ("10.0.0.1", 443)),
+        ("[::1]:11436", ("::1", 11436)),
+        ("[::1]", ("::1", 11434)),
+        ("::1", ("::1", 11434)),
+        ("1.2.3.4:99999", ("1.2.3.4", 11434)),
+        ('"0.0.0.0:1234"', ("0.0.0.0", 1234)),
+    ],
+)
+def test_ollama_host_is_read_as_ollama_reads_it(value: str, address: tuple[str, int]) -> None:
+    assert listen_address(value) == address
+
+
+def test_an_enabled_service_on_the_same_port_forbids_an_apply_before_they_fight_at_boot() -> None:
+    (problem,) = precheck.problems(FLEET, (), Observed(rivals=(STOCK,)))
+
+    assert problem.severity is Severity.ERROR
+    assert problem.message == "ollama.service is set to listen on 127.0.0.1:11434 too, and is started at boot"
+    assert problem.hint == "sudo systemctl disable --now ollama.service, or choose another port in the spec"
+
+
+def test_one_that_only_runs_by_hand_is_a_warning() -> None:
+    by_hand = Rival(unit="web.socket", host="::", port=11434, enabled=False)
+    (problem,) = precheck.problems(FLEET, (), Observed(rivals=(by_hand,)))
+
+    assert problem.severity is Severity.WARNING
+    assert problem.message == "web.socket is set to listen on 127.0.0.1:11434 too"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "10.0.0.1"])
+def test_another_address_or_port_is_no_rival(host: str) -> None:
+    others = (
+        Rival(unit="a.socket", host=host, port=11434, enabled=True),
+        Rival(unit="b.socket", host="0.0.0.0", port=80, enabled=True),
+    )
+    assert precheck.problems(FLEET, (), Observed(rivals=others)) == ()
+
+
+def test_a_rival_that_holds_the_port_is_told_once() -> None:
+    holder = PortHolder(address="127.0.0.1", port=11434, pid=7, command="ollama serve", unit="ollama.service")
+    (problem,) = precheck.problems(FLEET, (), Observed(rivals=(STOCK,), holders={"llama3": holder}))
+
+    assert "is taken by pid 7" in problem.message
