@@ -246,7 +246,7 @@ def _placement(instance: Instance, model: str, size: ModelSize, gpu: bool | None
         ok=not wrong,
         found=f"{model} is {size}",
         expected="" if gpu is None else "on the GPU that the spec pins" if gpu else "on the CPU",
-        hint=f"see what the server found: journalctl -u {instance.unit} | grep 'inference compute'" if wrong else "",
+        hint=f"see its cards: journalctl -u {instance.unit} | grep 'inference compute'" if wrong else "",
     )
 
 
