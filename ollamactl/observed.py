@@ -94,7 +94,7 @@ class PortHolder:
             return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
         if self.pid == 1:
             return (
-                "a socket unit holds it: systemctl list-sockets; disable that one, or choose another port in the spec"
+                "a socket unit holds it (systemctl list-sockets): disable that, or choose another port in the spec"
             )
         if self.unit.endswith(".service"):
             return f"sudo systemctl stop {self.unit}, or choose another port in the spec"
