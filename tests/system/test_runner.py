@@ -1,0 +1,171 @@
+"""The main job with a real runner: models load, generate, chat and embed through units that ollamactl installed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.lab.roots import EXTRA
+from tests.system.fleethost import FleetHost, unit
+from tests.system.inside import Answer, ask, fleet_of
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("runner")]
+
+fleet = fleet_of(
+    """
+    version: 1
+    defaults: {gpus: none, context_length: 512}
+    instances:
+      llama3: {port: 11434}
+      mistral: {port: 11435}
+      two: {port: 11436, models: [qwen, "acme/coder:7b"]}
+      embed: {port: 11437, models: "nomic-embed-text:v1.5"}
+      compat: {port: 11438, models: llama3, hardening: compat}
+      loose: {port: 11439, models: llama3, hardening: "off"}
+      cards: {port: 11440, models: llama3, gpus: all}
+    """,
+    suites=list(EXTRA),
+)
+
+MODELS = [
+    (11434, "llama3"),
+    (11435, "mistral"),
+    (11436, "qwen"),
+    (11436, "acme/coder:7b"),
+    (11438, "llama3"),
+    (11439, "llama3"),
+    (11440, "llama3"),
+]
+
+
+def generate(fleet: FleetHost, port: int, model: str) -> Answer:
+    """The request that everybody tries first, cut short."""
+    body = {"model": model, "prompt": "Why is the sky blue?", "stream": False, "options": {"num_predict": 4}}
+    return ask(fleet, port, "POST", "/api/generate", body)
+
+
+def runners(fleet: FleetHost, name: str) -> list[int]:
+    """The processes below a server's."""
+    return [int(pid) for pid in fleet.machine.run(f"pgrep -P {fleet.pid(name)}", check=False).stdout.split()]
+
+
+def loaded(fleet: FleetHost, port: int) -> list[str]:
+    """The models in memory."""
+    return sorted(row["name"] for row in fleet.get(port, "/api/ps")["models"])
+
+
+@pytest.mark.parametrize(("port", "model"), MODELS)
+def test_a_model_answers(fleet: FleetHost, port: int, model: str) -> None:
+    answer = generate(fleet, port, model)
+    chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": False}
+    said = ask(fleet, port, "POST", "/api/chat", {**chat, "options": {"num_predict": 4}})
+
+    assert (answer.status, answer.json["model"], answer.json["done_reason"]) == (200, model, "length")
+    assert answer.json["eval_count"] == 4
+    assert (said.status, said.json["message"]["role"], said.json["eval_count"]) == (200, "assistant", 4)
+
+
+def test_the_api_of_openai_answers_too(fleet: FleetHost) -> None:
+    body = {"model": "llama3", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+
+    answer = ask(fleet, 11434, "POST", "/v1/chat/completions", body)
+
+    assert (answer.status, answer.json["usage"]["completion_tokens"]) == (200, 3)
+
+
+def test_an_embedding_model_embeds(fleet: FleetHost) -> None:
+    answer = ask(fleet, 11437, "POST", "/api/embed", {"model": "nomic-embed-text:v1.5", "input": ["a", "b"]})
+
+    assert answer.status == 200
+    assert [len(vector) > 8 for vector in answer.json["embeddings"]] == [True, True]
+
+
+def test_a_model_is_refused_on_another_ones_port(fleet: FleetHost) -> None:
+    answer = generate(fleet, 11435, "llama3")
+
+    assert (answer.status, answer.json) == (404, {"error": "model 'llama3' not found"})
+
+
+def test_verify_loads_every_model_and_says_where_it_landed(fleet: FleetHost) -> None:
+    proved = fleet.json("verify", "--load")
+
+    assert proved.code == 0
+    placed = {
+        name: [check["found"] for check in proof["checks"] if check["check"] in ("load", "placement")]
+        for name, proof in proved.proofs.items()
+    }
+    llama3 = ["llama3:latest loads", "llama3:latest is on the CPU"]
+    assert placed == {
+        "llama3": llama3,
+        "mistral": ["mistral:latest loads", "mistral:latest is on the CPU"],
+        "two": [
+            *("qwen:latest loads", "qwen:latest is on the CPU"),
+            *("acme/coder:7b loads", "acme/coder:7b is on the CPU"),
+        ],
+        "embed": ["nomic-embed-text:v1.5 loads", "nomic-embed-text:v1.5 is on the CPU"],
+        "compat": llama3,
+        "loose": llama3,
+        "cards": llama3,
+    }
+    assert loaded(fleet, 11436) == ["acme/coder:7b", "qwen:latest"]
+
+
+def test_status_shows_what_is_in_memory(fleet: FleetHost) -> None:
+    generate(fleet, 11435, "mistral")
+
+    rows = {row["instance"]: row for row in fleet.json("status").envelope["data"]["instances"]}
+
+    assert [one["name"] for one in rows["mistral"]["loaded"]] == ["mistral:latest"]
+    assert rows["mistral"]["loaded"][0]["size_vram"] == 0
+
+
+def test_the_runner_is_held_by_the_same_fences(fleet: FleetHost) -> None:
+    generate(fleet, 11434, "llama3")
+    (runner,) = runners(fleet, "llama3")
+
+    own, inherited = (
+        dict(line.split(":\t", 1) for line in fleet.machine.read(f"/proc/{pid}/status").splitlines() if ":\t" in line)
+        for pid in (fleet.pid("llama3"), runner)
+    )
+
+    same = ("Uid", "Gid", "CapBnd", "NoNewPrivs", "Seccomp")
+    assert {key: inherited[key] for key in same} == {key: own[key] for key in same}
+    cgroup = fleet.machine.read(f"/proc/{runner}/cgroup").splitlines()[-1]
+    assert cgroup.endswith(f"/system-ollama.slice/{unit('llama3')}")
+
+
+def test_a_model_is_unloaded_when_asked_and_its_runner_ends(fleet: FleetHost) -> None:
+    generate(fleet, 11434, "llama3")
+    assert runners(fleet, "llama3")
+
+    answer = ask(fleet, 11434, "POST", "/api/generate", {"model": "llama3", "keep_alive": 0})
+
+    assert (answer.status, answer.json["done_reason"]) == (200, "unload")
+    fleet.wait_for(lambda: not runners(fleet, "llama3"))
+    assert loaded(fleet, 11434) == []
+
+
+def test_after_its_runner_was_killed_a_server_answers_the_next_request(fleet: FleetHost) -> None:
+    generate(fleet, 11435, "mistral")
+    (killed,) = runners(fleet, "mistral")
+    before = fleet.invocations("mistral")
+
+    fleet.machine.run(["kill", "-KILL", str(killed)])
+
+    assert generate(fleet, 11435, "mistral").status == 200
+    assert killed not in runners(fleet, "mistral")
+    assert fleet.invocations("mistral") == before
+
+
+def test_no_runner_outlives_its_server(fleet: FleetHost) -> None:
+    generate(fleet, 11438, "llama3")
+    (runner,) = runners(fleet, "compat")
+    fleet.machine.run(["kill", "-KILL", str(fleet.pid("compat"))])
+
+    fleet.wait_for(
+        lambda: fleet.show("compat", "NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}
+    )
+
+    assert not fleet.machine.exists(f"/proc/{runner}")
+    assert json.loads(generate(fleet, 11438, "llama3").text)["done"]
