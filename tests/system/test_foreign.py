@@ -1,0 +1,126 @@
+"""What is not ollamactl's stays as it is, byte for byte, and is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.fleethost import STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
+
+FLEET = """
+    version: 1
+    ollama: {binary: /usr/local/bin/ollama-standin}
+    defaults: {gpus: none}
+    instances:
+      one: {port: 11434, models: [llama3]}
+      two: {port: 11435, models: [mistral]}
+"""
+OVERRIDE = f"{UNITS}/{unit('one')}.d/override.conf"
+
+
+def test_an_administrator_s_override_wins_and_is_kept_and_shown(host: FleetHost) -> None:
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=1234\n")
+    host.applied(FLEET)
+    assert host.environ(11434)["OLLAMA_CONTEXT_LENGTH"] == "1234"
+    override = host.files(f"{UNITS}/{unit('one')}.d")[OVERRIDE]
+
+    plan, second, status = host.plan(), host.applied(), host.json("status")
+
+    assert [note for note in plan.notes if OVERRIDE in note] != []
+    assert second.steps == []
+    rows = {row["instance"]: row["drop_ins"] for row in status.envelope["data"]["instances"]}
+    assert (status.code, rows) == (0, {"one": [OVERRIDE], "two": []})
+    assert OVERRIDE in host.machine.ollamactl("status").stdout
+    host.applied(FLEET.replace("models: [llama3]}", "models: [llama3], keep_alive: 1h}"))
+    assert host.files(f"{UNITS}/{unit('one')}.d")[OVERRIDE] == override
+    assert host.environ(11434)["OLLAMA_CONTEXT_LENGTH"] == "1234"
+
+
+def test_an_override_that_came_later_is_in_force_after_a_reload_and_a_restart(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=EXTRA=1\n")
+    started = host.invocations("one", "two")
+
+    ran = host.applied()
+
+    assert [step.split(":")[0] for step in ran.steps] == ["reload systemd"]
+    assert host.invocations("one", "two") == started
+    host.json("restart", "one")
+    assert host.environ(11434)["EXTRA"] == "1"
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, f"{UNITS}/{TARGET}", drop_in("one")])
+def test_a_file_of_somebody_else_in_our_place_stops_an_apply(host: FleetHost, path: str) -> None:
+    host.machine.write(path, "[Unit]\nDescription=mine\n", mode=0o600)
+    before, reloads = host.files(), host.reloads()
+
+    plan, ran = host.plan(FLEET), host.apply(FLEET)
+
+    assert (plan.code, ran.code, ran.changed) == (1, 1, False)
+    assert plan.errors == ran.errors == [f"{path}: this file is not ollamactl's, so it stays as it is"]
+    assert f"mv {path}" in ran.hints[0]
+    assert (host.files(), host.reloads()) == (before, reloads)
+    assert host.states("one", "two") == {"one": "inactive", "two": "inactive"}
+
+
+def test_a_full_unit_of_an_instance_s_name_takes_the_template_s_place_and_stops_an_apply(host: FleetHost) -> None:
+    path = f"{UNITS}/{unit('one')}"
+    host.machine.write(path, "[Service]\nExecStart=/bin/true\n")
+    before = host.files()
+
+    ran = host.apply(FLEET)
+
+    assert (ran.code, ran.changed, [error.split(":")[0] for error in ran.errors]) == (1, False, [path])
+    assert host.files() == before
+
+
+def test_a_masked_instance_stops_an_apply_with_the_way_out(host: FleetHost) -> None:
+    host.machine.run(["systemctl", "mask", unit("one")])
+    before = host.files()
+
+    ran = host.apply(FLEET)
+
+    assert (ran.code, ran.changed) == (1, False)
+    assert any(f"systemctl unmask {unit('one')}" in hint for hint in ran.hints)
+    assert host.files() == before
+
+
+def test_a_link_in_the_place_of_a_drop_in_s_folder_is_not_written_through(host: FleetHost) -> None:
+    host.machine.run(["mkdir", "/srv/elsewhere"])
+    host.machine.run(["ln", "-s", "/srv/elsewhere", f"{UNITS}/{unit('one')}.d"])
+
+    ran = host.apply(FLEET)
+
+    assert (ran.code, ran.changed) == (1, False)
+    assert f"{UNITS}/{unit('one')}.d is a symbolic link to /srv/elsewhere" in ran.errors[0]
+    assert host.files("/srv/elsewhere") == {}
+
+
+def test_other_units_of_the_template_s_name_are_left_alone(host: FleetHost) -> None:
+    """An instance that somebody made of our template by hand is no instance of the spec, so it is none of ours."""
+    host.applied(FLEET)
+    theirs = f"{UNITS}/{unit('theirs')}.d/mine.conf"
+    listen = "OLLAMA_HOST=127.0.0.1:12000"
+    host.machine.write(theirs, f"[Service]\nEnvironment={listen} OLLAMA_MODELS=/var/lib/ollama/models\n")
+    host.machine.run(f"systemctl daemon-reload && systemctl start {unit('theirs')}")
+    host.wait_for_port(12000)
+    started, file = host.invocations("theirs"), host.files(f"{UNITS}/{unit('theirs')}.d")
+
+    assert host.applied().steps == []
+    host.applied(FLEET.replace("      two: {port: 11435, models: [mistral]}\n", ""))
+
+    assert (host.invocations("theirs"), host.files(f"{UNITS}/{unit('theirs')}.d")) == (started, file)
+
+
+def test_destroy_keeps_what_is_not_ours(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.machine.write(OVERRIDE, "[Service]\nNice=3\n")
+    host.machine.write(f"{STATE}/notes.txt", "mine\n")
+    host.machine.write(f"{UNITS}/ollama.service", "[Service]\nExecStart=/bin/true\n")
+    kept = (OVERRIDE, f"{STATE}/notes.txt", f"{UNITS}/ollama.service")
+    before = {path: words for path, words in host.files().items() if path in kept}
+
+    assert host.json("destroy", "--yes").code == 0
+
+    after = host.files()
+    assert {path: words for path, words in after.items() if path in kept} == before
+    assert [path for path in after if "10-ollamactl" in path or path in (TEMPLATE, f"{UNITS}/{TARGET}")] == []
