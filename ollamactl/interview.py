@@ -139,7 +139,7 @@ class Interviewer:
             if not question.patient:
                 self._resolve(question, Answers(failure=question.failure))
             elif time.monotonic() >= question.deadline:
-                waited = format_duration(max(0.1, round(time.monotonic() - question.asked, 1)))
+                waited = format_duration(max(1, round(time.monotonic() - question.asked)))
                 self._resolve(question, Answers(failure=f"{question.failure}, still after {waited}"))
             else:
                 self._put(question, min(time.monotonic() + question.pause, question.deadline))

@@ -48,6 +48,7 @@ class Progress:
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._states: dict[str, str] = {}
         self._started = time.monotonic()
         self._live: Live | None = None
@@ -65,10 +66,10 @@ class Progress:
         """Tells one thing; `instance` is empty for the fleet as a whole."""
         if not self._enabled:
             return
-        if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        if not self._terminal:
             sys.stderr.write(f"{instance}: {words}\n" if instance else f"{words}\n")
             return
-        self._states[instance] = words
+        self._states[instance or "fleet"] = words
         if self._live is None:
             self._live = _live()
         self._live.update(self._table(), refresh=True)
@@ -78,7 +79,7 @@ class Progress:
 
         table = Table.grid(padding=(0, 2))
         for instance, words in sorted(self._states.items()):
-            table.add_row(instance or "fleet", words)
+            table.add_row(instance, words)
         table.caption = f"{time.monotonic() - self._started:.0f} s"
         return table
 
@@ -87,6 +88,7 @@ def _live() -> "Live":
     from rich.console import Console
     from rich.live import Live
 
-    live = Live(console=Console(stderr=True), transient=True, auto_refresh=False, vertical_overflow="ellipsis")
+    console = Console(stderr=True)
+    live = Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
     live.start()
     return live
