@@ -139,7 +139,8 @@ class Interviewer:
             if not question.patient:
                 self._resolve(question, Answers(failure=question.failure))
             elif time.monotonic() >= question.deadline:
-                waited = format_duration(max(1, round(time.monotonic() - question.asked)))
+                seconds = time.monotonic() - question.asked
+                waited = format_duration(max(0.1, round(seconds, 0 if seconds >= 1 else 1)))
                 self._resolve(question, Answers(failure=f"{question.failure}, still after {waited}"))
             else:
                 self._put(question, min(time.monotonic() + question.pause, question.deadline))
