@@ -46,7 +46,8 @@ def execute(
         return outcome
     interviewer = Interviewer()
     try:
-        _Starter(plan, manager, units, expected, interviewer, timeout, tell).run(outcome)
+        with _broken_off(outcome):
+            _Starter(plan, manager, units, expected, interviewer, timeout, tell).run(outcome)
     finally:
         interviewer.close()
     return outcome
@@ -87,7 +88,7 @@ def _lay_out(
     """Everything up to the reload: files, stops, links. Raises HostError at the first that fails."""
     writes = plan.of(StepKind.WRITE)
     if writes:
-        tell("", f"writing {len(writes)} files")
+        tell("", f"writing {len(writes)} file{'s' if len(writes) > 1 else ''}")
         files.write_all([step.file for step in writes if step.file])
         outcome.done += writes
     _stop(plan, manager, outcome, timeout, tell)
