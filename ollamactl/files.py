@@ -46,3 +46,5 @@ class ObservedFile:
     ours: bool
     """It carries the marker, or lies in a folder that is ollamactl's alone."""
     mode: int = 0o644
+    unread: bool = False
+    """It is there, but the caller may not read it: a file of secrets shows to root alone."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
-from ollamactl.observed import Observed
+from ollamactl.observed import Active, Observed
 
 
 def problems(
@@ -17,6 +17,7 @@ def problems(
     """
     return (
         *_foreign_files(desired, observed),
+        *_unread(observed),
         *_foreign_units(fleet, observed),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
@@ -34,6 +35,17 @@ def _foreign_files(desired: Iterable[File], observed: Observed) -> Iterable[Prob
                 instance=file.instance,
                 message="this file is not ollamactl's, so it stays as it is",
                 hint=_away(file.path),
+            )
+
+
+def _unread(observed: Observed) -> Iterable[Problem]:
+    for file in observed.files.values():
+        if file.unread:
+            yield Problem(
+                path=file.path,
+                instance=observed.facts.layout.owner(file.path),
+                severity=Severity.NOTE,
+                message="only root may read this file, so it was not compared",
             )
 
 
@@ -80,6 +92,9 @@ def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
         unseen = holder.pid is None and any(running.config is None for running in observed.running.values())
+        if unseen and observed.unit(instance.unit).active is Active.ACTIVE:
+            # Had somebody else got the port, this one would have failed to bind it.
+            continue
         yield Problem(
             path=f"instances.{instance.name}.port",
             instance=instance.name,

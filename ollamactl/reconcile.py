@@ -58,7 +58,7 @@ def _file_steps(
     """Writes and removals; collects per instance (or "" for all) the causes that a restart will name."""
     for path, file in wanted.items():
         seen = observed.files.get(path)
-        if seen and seen.data == file.data and seen.mode == file.mode:
+        if seen and (seen.data == file.data or seen.unread) and seen.mode == file.mode:
             continue
         why = _write_causes(file, seen)
         if seen and file.kind is not FileKind.TARGET:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ollamactl.errors import Problem, SpecError, UsageError
+from ollamactl.errors import NotPermitted, Problem, SpecError, UsageError
 
 USUAL = ("fleet.yaml", "/etc/ollamactl/fleet.yaml")
 _MAX_BYTES = 1 << 24
@@ -24,7 +24,8 @@ class Source:
 def read(path: str | None) -> Source:
     """The text at a path, on standard input (`-`), or at the first of the usual places.
 
-    Raises UsageError where there is no spec, and SpecError where it cannot be read.
+    Raises UsageError where there is no spec, NotPermitted where the caller may not read it, and SpecError where it
+    cannot be read at all.
     """
     if path is None:
         path = next((name for name in USUAL if Path(name).exists()), None)
@@ -39,6 +40,10 @@ def read(path: str | None) -> Source:
     try:
         with Path(path).open("rb") as stream:
             return Source(name=path, path=str(Path(path).resolve()), data=stream.read(_MAX_BYTES))
+    except PermissionError as error:
+        raise NotPermitted(
+            f"{path}: only its owner may read this spec", hint="type the same command with sudo"
+        ) from error
     except OSError as error:
         problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
         raise SpecError([problem]) from error

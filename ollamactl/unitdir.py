@@ -211,6 +211,9 @@ class UnitDir:
         except OSError as error:
             if os.path.islink(real):  # noqa: PTH114
                 return ObservedFile(path=path, data=os.fsencode(os.readlink(real)), ours=False, mode=0o777)
+            if isinstance(error, PermissionError) and path.startswith(f"{(layout or self._layout).secrets}/"):
+                mode = stat.S_IMODE(os.lstat(real).st_mode)
+                return ObservedFile(path=path, data=b"", ours=True, mode=mode, unread=True)
             raise translate(error, "read", real) from error
         try:
             about = os.fstat(fd)

@@ -86,7 +86,9 @@ def wants_json(argv: list[str]) -> bool:
 
 def spec_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """The spec's path; without one fleet.yaml here or in /etc/ollamactl."""
-    return click.argument("spec", required=False, type=click.Path(dir_okay=False, allow_dash=True))(function)
+    return click.argument("spec", required=False, type=click.Path(dir_okay=False, readable=False, allow_dash=True))(
+        function
+    )
 
 
 def only_option(function: Callable[..., Any]) -> Callable[..., Any]:

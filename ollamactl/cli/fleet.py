@@ -98,7 +98,7 @@ def apply(
 
 
 @command
-@click.argument("spec", required=False, type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("spec", required=False, type=click.Path(dir_okay=False, readable=False, allow_dash=True))
 @click.option("--load", is_flag=True, help="Load every model that is not loaded, and say where it landed.")
 @timeout_option
 @only_option

@@ -211,12 +211,13 @@ def test_without_root_it_is_not_permitted(units: UnitDir, root: Path) -> None:
             lambda: units.write(template(OURS + b"x")),
             lambda: units.remove(template().path),
             lambda: units.enable("ollama@a.service"),
-            units.managed,
         ):
             with pytest.raises(NotPermitted) as refused:
                 change()
             assert "sudo" in refused.value.hint
         assert units.read(template().path) == OURS
+        seen = units.managed()[secrets("a").path]
+        assert (seen.unread, seen.ours, seen.data, seen.mode) == (True, True, b"", 0o600)
     finally:
         os.seteuid(0)
 
