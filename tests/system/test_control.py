@@ -1,0 +1,178 @@
+"""The smaller commands on an installed fleet: start, stop, restart, logs, env, status; and who may do what."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.lab.container import end
+from tests.system.fleethost import SPEC, FleetHost, unit
+
+FLEET = """
+    version: 1
+    ollama: {binary: /usr/local/bin/ollama-standin}
+    defaults: {gpus: none}
+    instances:
+      one: {port: 11434, models: [llama3], environment: {MOOD: "it's fine"}, secrets: {TOKEN: hidden}}
+      two: {port: 11435, models: [mistral]}
+      idle: {port: 11436, models: [qwen], state: stopped}
+"""
+NAMES = ("one", "two", "idle")
+
+
+def test_stop_and_start_one_server(host: FleetHost) -> None:
+    host.applied(FLEET)
+    two = host.invocations("two")
+
+    stopped = host.json("stop", "one")
+    assert (stopped.code, stopped.changed) == (0, True)
+    assert host.states(*NAMES) == {"one": "inactive", "two": "active", "idle": "inactive"}
+    assert host.json("status").code == 3
+    started = host.json("start", "one")
+
+    assert (started.code, started.changed, started.proofs["one"]["ok"]) == (0, True, True)
+    assert host.states(*NAMES) == {"one": "active", "two": "active", "idle": "inactive"}
+    assert host.invocations("two") == two
+
+
+def test_restart_without_names_restarts_all_that_shall_run(host: FleetHost) -> None:
+    host.applied(FLEET)
+    before = host.invocations("one", "two")
+
+    ran = host.json("restart")
+
+    after = host.invocations("one", "two")
+    assert (ran.code, list(ran.proofs)) == (0, ["one", "two"])
+    assert [name for name in after if after[name] != before[name]] == ["one", "two"]
+    assert host.states("idle") == {"idle": "inactive"}
+
+
+def test_a_server_that_shall_be_stopped_starts_when_it_is_named(host: FleetHost) -> None:
+    host.applied(FLEET)
+
+    assert host.json("start", "idle").proofs["idle"]["ok"]
+    assert host.states("idle") == {"idle": "active"}
+    assert host.json("stop").code == 0
+    assert host.states(*NAMES) == dict.fromkeys(NAMES, "inactive")
+    assert host.json("start").code == 0
+    assert host.states(*NAMES) == {"one": "active", "two": "active", "idle": "inactive"}
+
+
+def test_restarting_often_by_hand_never_runs_into_the_start_limit(host: FleetHost) -> None:
+    host.applied(FLEET.replace("models: [mistral]", "models: [mistral], restart: {tries: 2}"))
+
+    codes = [host.json("restart", "two").code for _ in range(4)]
+
+    assert codes == [0, 0, 0, 0]
+    assert host.states("two") == {"two": "active"}
+
+
+def test_a_restart_that_fails_says_why(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.machine.write(f"/etc/systemd/system/{unit('one')}.d/zz.conf", "[Service]\nEnvironment=STANDIN_EXIT=1\n")
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    ran = host.json("restart", "one")
+
+    assert (ran.code, ran.seconds < 15) == (1, True)
+    assert any("told to exit" in line for line in ran.proofs["one"]["journal"])
+
+
+def test_env_gives_a_shell_what_the_client_needs_and_keeps_secrets(host: FleetHost) -> None:
+    host.applied(FLEET)
+
+    asked = host.machine.run('eval "$(ollamactl env two)"; curl -sS "http://$OLLAMA_HOST/api/tags"')
+    assert [row["name"] for row in json.loads(asked.stdout)["models"]] == ["mistral:latest"]
+    assert host.json("env", "two").envelope["data"] == {"environment": {"OLLAMA_HOST": "127.0.0.1:11435"}}
+    told = host.json("env", "one", "--server").envelope["data"]["environment"]
+    process = host.environ(11434)
+    assert (told["MOOD"], "TOKEN" in told) == ("it's fine", False)
+    assert {name: value for name, value in told.items() if process.get(name) != value} == {}
+    quoted = host.machine.run('eval "$(ollamactl env one --server)"; printf %s "$MOOD"').stdout
+    assert quoted == "it's fine"
+
+
+def test_logs_show_the_journal_of_one_server_or_of_all(host: FleetHost) -> None:
+    host.applied(FLEET)
+
+    one = host.machine.ollamactl("logs", "one").stdout
+    everybody = host.machine.ollamactl("logs").stdout
+
+    assert ("127.0.0.1:11434" in one, "127.0.0.1:11435" in one) == (True, False)
+    assert ("127.0.0.1:11434" in everybody, "127.0.0.1:11435" in everybody) == (True, True)
+    assert len(host.machine.ollamactl("logs", "one", "-n", "1").stdout.splitlines()) == 1
+    rows = [json.loads(line) for line in host.machine.ollamactl("logs", "one", "--output", "json").stdout.splitlines()]
+    assert any("Listening on 127.0.0.1:11434" in row["MESSAGE"] for row in rows)
+
+
+def test_logs_can_be_followed(host: FleetHost) -> None:
+    host.applied(FLEET)
+    following = host.machine.popen(["ollamactl", "logs", "-f", "-n", "0", "one"], stderr=subprocess.DEVNULL)
+    try:
+        host.wait_for(lambda: "--follow" in host.machine.run("ps -eo args").stdout)
+        host.machine.run(["systemctl", "restart", unit("one")])
+        assert following.stdout is not None
+        while "Listening on 127.0.0.1:11434" not in following.stdout.readline():
+            assert following.poll() is None
+    finally:
+        end(following)
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "start", "stop", "restart", "logs"])
+def test_without_a_fleet_the_commands_say_how_to_get_one(host: FleetHost, command: str) -> None:
+    ran = host.json(command)
+
+    assert (ran.code, ran.errors, ran.hints) == (
+        2, [": no fleet is installed here"], ["bring one up with: sudo ollamactl apply fleet.yaml"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["status", "start", "stop", "restart", "logs", "env"])
+def test_an_unknown_name_is_told_with_those_that_there_are(host: FleetHost, command: str) -> None:
+    host.applied(FLEET)
+
+    ran = host.json(command, "three")
+
+    assert (ran.code, ran.errors, ran.hints) == (2, [": there is no instance 'three'"], ["there are: idle, one, two"])
+
+
+def test_an_ordinary_user_sees_much_and_changes_nothing(host: FleetHost) -> None:
+    host.applied(FLEET)
+    before = (host.files(), host.invocations("one", "two"))
+
+    plan = host.json("plan", SPEC, user="nobody")
+    status = host.json("status", user="nobody")
+    verify = host.json("verify", user="nobody")
+    env = host.json("env", "one", user="nobody")
+
+    assert (plan.code, plan.steps) == (0, [])
+    assert (status.code, verify.code, env.code) == (0, 0, 0)
+    rows = {row["instance"]: row["active"] for row in status.envelope["data"]["instances"]}
+    assert rows == {"one": "active", "two": "active", "idle": "inactive"}
+    for command in (["apply", SPEC], ["start"], ["stop", "one"], ["restart"], ["destroy", "--yes"]):
+        ran = host.json(*command, user="nobody")
+        assert (ran.code, ran.changed, ran.envelope["status"]) == (77, False, "denied")
+        assert f"sudo ollamactl {command[0]}" in ran.hints[0]
+    assert (host.files(), host.invocations("one", "two")) == before
+
+
+def test_an_ordinary_user_can_plan_a_change(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.spec(FLEET.replace("models: [mistral]", "models: [mistral], parallel: 3"))
+    mine, root_s = host.json("plan", SPEC, user="nobody"), host.json("plan", SPEC)
+
+    assert mine.code == 0
+    assert mine.steps == root_s.steps
+    assert [step for step in mine.steps if step.startswith("restart")] == [f"restart {unit('two')}: parallel 1 -> 3"]
+
+
+def test_a_secret_in_a_spec_that_only_root_may_read_is_no_riddle(host: FleetHost) -> None:
+    host.spec(FLEET)
+    host.machine.run(["chmod", "600", SPEC])
+
+    ran = host.json("plan", SPEC, user="nobody")
+
+    assert (ran.code, ran.errors) == (77, [f": {SPEC}: only its owner may read this spec"])
+    assert "sudo" in ran.hints[0]
