@@ -5,7 +5,7 @@ command that gets no spec reads the fleet from there. Secrets are left out; defa
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -106,9 +106,3 @@ def _frozen(name: str, value: Any) -> Any:
     if name == "environment":
         return tuple((key, text) for key, text in value)
     return tuple(value) if isinstance(value, list) else value
-
-
-def names(fleet: Fleet, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Those of the wanted names that the fleet lacks."""
-    there = {instance.name for instance in fleet.instances}
-    return tuple(name for name in wanted if name not in there)
