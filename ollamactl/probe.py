@@ -101,7 +101,8 @@ class Server:
         except ConnectionRefusedError as error:
             raise Unreachable("connection refused") from error
         except TimeoutError as error:
-            raise Silent(f"no HTTP answer within {format_duration(round(self._timeout, 0 if self._timeout >= 1 else 1))}") from error
+            seconds = round(self._timeout, 0 if self._timeout >= 1 else 1)
+            raise Silent(f"no HTTP answer within {format_duration(seconds)}") from error
         except ConnectionError as error:
             raise Strange("the connection is closed without an answer") from error
         except (http.client.HTTPException, ValueError) as error:
