@@ -1,5 +1,6 @@
 """What every command shares: the global options, the way from a result to an exit code, the target host."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -22,11 +23,19 @@ class Settings:
     root: str = "/"
     user: bool = False
 
-    def host(self, *, systemd: int | None = None) -> "Host":
-        """The host that --root and --user name. Raises UsageError when both are given."""
+    def host(self, *, systemd: int | None = None, running: bool = False) -> "Host":
+        """The host that --root and --user name; with `running` it must be one that can have servers.
+
+        Raises UsageError where that cannot be.
+        """
         from ollamactl import observe
         from ollamactl.errors import UsageError
 
+        if running and self.root != "/":
+            raise UsageError(
+                f"nothing runs below --root {self.root}",
+                hint="boot the image, and ask there; or: ollamactl plan --root",
+            )
         if self.user and self.root != "/":
             raise UsageError("--user and --root exclude each other", hint="prepare images for the system's manager")
         return observe.host(root=self.root, user=self.user, systemd=systemd)
@@ -38,6 +47,16 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of use."""
         return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command; a name that there is not ends with the one that was probably meant."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            from ollamactl import suggest
+
+            meant = suggest.hint(cmd_name, self.commands)
+            ctx.fail(f"there is no command {cmd_name!r}{f'; {meant}' if meant else ''}")
+        return found
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,11 +96,7 @@ def command(function: Callable[..., "Result"]) -> click.Command:
 
 def wants_json(argv: list[str]) -> bool:
     """Whether JSON was asked for, also where the rest of the line cannot be parsed."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
-    return any(
-        word in ("--output=json", "-ojson") or (word in ("--output", "-o") and following == "json")
-        for word, following in pairs
-    )
+    return re.search(r"(^| )(--output[= ]|-[qv]*o ?)json( |$)", " ".join(argv)) is not None
 
 
 def spec_argument(function: Callable[..., Any]) -> Callable[..., Any]:

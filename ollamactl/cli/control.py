@@ -15,11 +15,11 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 @command
 @names_argument
 def status(settings: Settings, names: tuple[str, ...]) -> Result:
-    """Show how each server is; exits with 3 when one is not as it should be."""
+    """Show how each server is; exits with 3 when one is not well."""
     from ollamactl import status as state
     from ollamactl import workflow
 
-    host = settings.host()
+    host = settings.host(running=True)
     fleet = workflow.installed(host).fleet
     rows = state.read(host, fleet, workflow.chosen(fleet, names))
     healthy = all(row.healthy for row in rows)
@@ -35,7 +35,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
     from ollamactl import operate, report, workflow
     from ollamactl.output import Progress
 
-    host = settings.host()
+    host = settings.host(running=True)
     workflow.require_root(host, verb)
     with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
         applied = operate.control(host, verb, names, timeout=timeout, tell=tell)
@@ -62,7 +62,10 @@ def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 @names_argument
 @timeout_option
 def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
-    """Stop servers (all without NAME) until the next start, apply or boot."""
+    """Stop servers (all without NAME).
+
+    They stay so until the next start, apply or boot.
+    """
     return _control(settings, "stop", names, timeout)
 
 
@@ -70,7 +73,10 @@ def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 @names_argument
 @timeout_option
 def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
-    """Restart servers (all without NAME) and prove them; requests in flight are cut."""
+    """Restart servers (all without NAME) and prove them.
+
+    Requests in flight are cut.
+    """
     return _control(settings, "restart", names, timeout)
 
 
@@ -85,7 +91,7 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
     """Show the servers' journal."""
     from ollamactl import journal, output, workflow
 
-    host = settings.host()
+    host = settings.host(running=True)
     units = [instance.unit for instance in workflow.chosen(workflow.installed(host).fleet, names)]
     words = journal.follow_command(units, follow=follow, lines=lines, since=since, user=settings.user)
     if settings.output == "json":
@@ -98,7 +104,10 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
 @click.argument("name")
 @click.option("--server", is_flag=True, help="What the server itself was given, not what a client needs.")
 def env(settings: Settings, name: str, server: bool) -> Result:
-    """Print what a shell must export so that `ollama` speaks to a server: eval "$(ollamactl env NAME)"."""
+    """Print what a shell exports to have `ollama` speak to a server.
+
+    In a shell: eval "$(ollamactl env NAME)"
+    """
     from ollamactl import operate, workflow
 
     host = settings.host()

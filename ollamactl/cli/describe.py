@@ -6,7 +6,7 @@ from ollamactl.result import Result
 
 @command
 def init(settings: Settings) -> Result:
-    """Print a commented first spec, from this machine's cards and models."""
+    """Print a first spec, from this machine's cards and models."""
     from ollamactl import operate
 
     text = operate.starter_spec(settings.host())

@@ -103,7 +103,9 @@ def apply(
 @timeout_option
 @only_option
 def verify(settings: Settings, spec: str | None, load: bool, timeout: float, only: tuple[str, ...]) -> Result:
-    """Prove that each port is answered by the right server with the right models; exits with 3 where it is not.
+    """Prove who answers on each port, and with which models.
+
+    Exits with 3 where it is not the right server with the right models.
 
     Without SPEC it proves the fleet that is installed.
     """
@@ -112,7 +114,7 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
 
     text = source.read(spec) if spec else None
     with Progress(enabled=_progress(settings)) as tell:
-        proved = workflow.verify(settings.host(), text, only=only, load=load, timeout=timeout, tell=tell)
+        proved = workflow.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
     return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
 
 
