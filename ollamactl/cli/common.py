@@ -34,7 +34,7 @@ class Settings:
         if running and self.root != "/":
             raise UsageError(
                 f"nothing runs below --root {self.root}",
-                hint="boot the image, and ask there; or: ollamactl plan --root",
+                hint="boot the image and ask there, or: ollamactl plan --root DIR",
             )
         if self.user and self.root != "/":
             raise UsageError("--user and --root exclude each other", hint="prepare images for the system's manager")
