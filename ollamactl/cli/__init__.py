@@ -1,5 +1,6 @@
 """The command line: options in, workflow called, result printed, exit code out. What costs is imported when it runs."""
 
+import os
 import sys
 
 import click
@@ -42,24 +43,31 @@ for command in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of `ollamactl` and `python3 -m ollamactl`; exits with the code of the contract."""
-    argv = sys.argv[1:] if arguments is None else arguments
     try:
-        code = cli.main(args=argv, prog_name="ollamactl", standalone_mode=False)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; python must not complain at its exit either.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        code = 141
+    sys.exit(code)
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        return int(cli.main(args=argv, prog_name="ollamactl", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
-        code = stop.exit_code
+        return stop.exit_code
     except click.Abort:
-        code = 130
+        return 130
     except click.ClickException as error:
-        code = _usage(error, argv)
+        return _usage(error, argv)
     except OllamactlError as error:
         from ollamactl import output, result
 
-        code = output.show(result.failure(_command(argv), error), as_json=wants_json(argv))
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; python must not complain at its exit either.
-        sys.stderr.close()
-        code = 141
-    sys.exit(int(code or 0))
+        return output.show(result.failure(_command(argv), error), as_json=wants_json(argv))
 
 
 def _usage(error: click.ClickException, argv: list[str]) -> int:
