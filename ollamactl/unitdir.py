@@ -99,7 +99,10 @@ class UnitDir:
         """Removes the servers' homes, and our own folders where they are empty: the last thing of a fleet."""
         layout = self._layout
         parent, name = os.path.split(layout.instance_state)
-        for homes in (layout.instance_state, f"{parent}/private/{name}"):  # the latter is where DynamicUser= puts them
+        places = [layout.instance_state, f"{parent}/private/{name}"]  # the latter is where DynamicUser= puts them
+        if layout.user:  # before systemd 254 a user's StateDirectory= lay beside the units (systemd.exec(5))
+            places.append(f"{layout.unit_dir.removesuffix('/systemd/user')}/{name}")
+        for homes in places:
             real = self._real(homes)
             try:
                 if os.path.isdir(real) and not os.path.islink(real):  # noqa: PTH112, PTH114
