@@ -1,0 +1,160 @@
+"""`--user`: somebody without any right of root's runs servers of the own, under the own manager."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.lab.container import Container
+from tests.lab.roots import SUITES
+from tests.lab.user import User
+from tests.system.fleethost import STORE, FleetHost
+from tests.system.inside import ask, attempt
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("user")]
+
+FLEET = """\
+version: 1
+ollama: {models: /home/ada/.ollama/models}
+defaults: {gpus: none}
+instances:
+  llama3: {port: 12434}
+  two: {port: 12435, models: [qwen, "acme/coder:7b"], binary: /usr/local/bin/ollama-standin, secrets: {TOKEN: s3cret}}
+  everything: {port: 12436, models: mistral, store: shared}
+  compat: {port: 12437, models: mistral, hardening: compat}
+"""
+LACKS = [
+    "no device fence (DeviceAllow=): its environment alone pins a server to its cards",
+    "no address fence (IPAddressDeny=): `egress: closed` and `allow` are not enforced",
+    "no user of its own (DynamicUser=): the servers and you can read, signal and trace each other",
+    "no read-only system (ProtectSystem=, ProtectHome=): a server can write what you can write",
+]
+
+
+@dataclass(frozen=True)
+class Ada:
+    """A user of a machine, who has models of her own."""
+
+    user: User
+    host: FleetHost
+
+    def ollamactl(self, *args: str) -> dict[str, Any]:
+        """`ollamactl --user ARGS` as she runs it; the envelope, and its exit code as `code`."""
+        done = self.user.ollamactl("--user", *args, "--output", "json", check=False)
+        return {**json.loads(done.stdout), "code": done.returncode}
+
+    def files(self) -> dict[str, str]:
+        """What lies where units and state of hers are."""
+        seen = self.host.files("/home/ada/.config/systemd", "/home/ada/.local/state/ollamactl")
+        return {path: words for path, words in seen.items() if not path.endswith("/lock")}
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def ada(request: pytest.FixtureRequest) -> Iterator[Ada]:
+    """Ada, and her fleet, which is up."""
+    with Container.boot(request.param, store=True) as machine:
+        user = machine.user("ada")
+        machine.run(f"mkdir -p /home/ada/.ollama && mv {STORE} /home/ada/.ollama/ && chown -R ada: /home/ada/.ollama")
+        machine.write("/home/ada/fleet.yaml", FLEET)
+        one = Ada(user, FleetHost(machine))
+        planned = one.ollamactl("plan", "fleet.yaml")
+        notes = [row["message"] for row in planned["problems"] if row["path"] == "--user"]
+        assert notes == LACKS
+        applied = one.ollamactl("apply", "fleet.yaml")
+        assert (applied["code"], applied["changed"]) == (0, True), json.dumps(applied, indent=1)
+        yield one
+
+
+def test_the_servers_run_under_the_users_own_manager(ada: Ada) -> None:
+    units = [f"ollama@{name}.service" for name in ("llama3", "two", "everything", "compat")]
+
+    states = ada.user.run(["systemctl", "--user", "is-active", "ollama-fleet.target", *units]).stdout.split()
+
+    assert states == ["active"] * 5
+    identity = attempt(ada.host, 12435, "id").data
+    assert identity["uid"] == ada.user.uid
+    assert f"/user@{ada.user.uid}.service/" in identity["cgroup"]
+    assert ada.host.machine.run("systemctl list-units --all --plain --no-legend 'ollama*'").stdout == ""
+
+
+def test_the_proof_is_the_same_as_roots(ada: Ada) -> None:
+    proved = ada.ollamactl("verify")
+
+    assert proved["code"] == 0
+    checks = {row["instance"]: [check["check"] for check in row["checks"]] for row in proved["data"]["proofs"]}
+    assert checks["llama3"] == ["unit", "http", "listener", "version", "models"]
+
+
+def test_each_server_lists_its_models_and_changes_none(ada: Ada) -> None:
+    store = "/home/ada/.ollama/models"
+    before = ada.host.files(store)
+
+    refused = ask(ada.host, 12434, "DELETE", "/api/delete", {"model": "llama3"})
+
+    assert ada.host.models(12434) == ["llama3:latest"]
+    assert ada.host.models(12435) == ["acme/coder:7b", "qwen:latest"]
+    assert len(ada.host.models(12436)) == 5
+    assert ada.host.models(12437) == ["mistral:latest"]
+    assert (refused.status, "read-only file system" in refused.text) == (500, True)
+    assert attempt(ada.host, 12435, "write", path=f"{store}/manifests/x", data="x").errno == "EROFS"
+    assert ada.host.files(store) == before
+
+
+def test_a_secret_is_in_a_file_of_hers_alone(ada: Ada) -> None:
+    file = "/home/ada/.local/state/ollamactl/secrets/two.env"
+
+    assert ada.host.environ(12435)["TOKEN"] == "s3cret"
+    assert ada.host.machine.run(["stat", "--format=%a %U", file]).stdout == "600 ada\n"
+
+
+def test_what_can_be_had_without_root_is_had(ada: Ada) -> None:
+    status = attempt(ada.host, 12435, "id").data["status"]
+
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Seccomp:\t2\n" in status
+    assert attempt(ada.host, 12435, "socket", family=17).errno == "EAFNOSUPPORT"
+    assert attempt(ada.host, 12435, "mmap").errno in ("EPERM", "EACCES")
+
+
+def test_a_second_apply_does_nothing(ada: Ada) -> None:
+    before = ada.files()
+
+    again = ada.ollamactl("apply", "fleet.yaml")
+
+    assert (again["code"], again["changed"]) == (0, False)
+    assert ada.files() == before
+
+
+def test_systemd_has_nothing_to_say(ada: Ada) -> None:
+    units = ["ollama@llama3.service", "ollama@two.service", "ollama-fleet.target"]
+
+    said = ada.user.run(["systemd-analyze", "--user", "verify", "--man=no", *units], check=False)
+
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_without_user_she_is_told_what_to_type(ada: Ada) -> None:
+    done = ada.user.ollamactl("apply", "fleet.yaml", check=False)
+
+    assert done.returncode == 77
+    assert "ollamactl --user apply" in done.stderr
+    assert "sudo ollamactl apply" in done.stderr
+
+
+def test_the_fleet_is_up_after_a_boot_and_gone_after_destroy(ada: Ada) -> None:
+    ada.host.machine.reboot()
+    ada.host.wait_for(lambda: all(map(ada.host.listening, (12434, 12435, 12436, 12437))))
+
+    assert ada.ollamactl("verify")["code"] == 0
+    assert ada.ollamactl("plan", "fleet.yaml")["changed"] is False
+    assert ada.ollamactl("destroy", "--yes")["code"] == 0
+
+    assert [path for path in ada.files() if "ollama@" in path or "/views/" in path or ".env" in path] == []
+    assert [port for port in (12434, 12435, 12436, 12437) if ada.host.listening(port)] == []
+    homes = ada.host.machine.run("find /home/ada -path '*ollamactl-instances/*'").stdout
+    assert homes == ""
+    assert ada.host.machine.exists("/home/ada/.ollama/models/manifests")
