@@ -54,6 +54,8 @@ class Running:
     """False when the file at the binary's path was replaced since the start."""
     stale_files: tuple[str, ...] = ()
     """Environment files of the operator that are newer than the process."""
+    age: float | None = None
+    """Seconds since the process was started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +95,7 @@ class PortHolder:
         if self.unit == "ollama.service":
             return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
         if self.pid == 1:
-            return (
-                "a socket unit holds it (systemctl list-sockets): disable that, or choose another port in the spec"
-            )
+            return "a socket unit holds it (systemctl list-sockets): disable that, or choose another port in the spec"
         if self.unit.endswith(".service"):
             return f"sudo systemctl stop {self.unit}, or choose another port in the spec"
         return "end that program, or choose another port in the spec; ollamactl kills nothing"
