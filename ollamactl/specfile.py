@@ -21,7 +21,7 @@ _MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "secrets": lambda values: tuple(values.items()),
 }
 _GROUPS = {"restart": specvalue.RESTART, "limits": specvalue.LIMITS}
-_OLLAMA = {"binary": specvalue.path, "models": specvalue.path}
+_OLLAMA = {"binary": specvalue.program, "models": specvalue.path}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

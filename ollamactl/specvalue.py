@@ -195,6 +195,13 @@ def path(text: str) -> str:
     return text
 
 
+def program(text: str) -> str:
+    """The absolute path of a program that a unit can start."""
+    if found := [char for char in "\"'\\" if char in text]:
+        raise WrongValueError(f"{text!r} holds {found[0]}, which systemd allows in no program's path", "rename it")
+    return path(text)
+
+
 def unit(text: str, instances: Collection[str] = ()) -> str:
     """A unit's full name (systemd.unit(5)); `instances` are what else could have been meant."""
     if not _UNIT.fullmatch(text) or len(text) > 255 or "@." in text:
@@ -260,7 +267,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "backend": Backend,
     "allow": allow,
     "origins": each(origin),
-    "binary": path,
+    "binary": program,
     "keep_alive": duration,
     "context_length": context_length,
     "load_timeout": positive,
