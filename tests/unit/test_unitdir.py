@@ -207,11 +207,12 @@ def test_without_root_it_is_not_permitted(units: UnitDir, root: Path) -> None:
             folder.chmod(0o755)
     os.seteuid(65534)
     try:
-        for change in (
+        changes: tuple[Callable[[], None], ...] = (
             lambda: units.write(template(OURS + b"x")),
             lambda: units.remove(template().path),
             lambda: units.enable("ollama@a.service"),
-        ):
+        )
+        for change in changes:
             with pytest.raises(NotPermitted) as refused:
                 change()
             assert "sudo" in refused.value.hint
