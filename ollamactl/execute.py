@@ -134,25 +134,30 @@ class _Starter:
         self.deadline = time.monotonic() + timeout
         self.units = dict(units)
         self.waiting = {step.subject: step for step in plan.of(StepKind.WAIT)}
+        self.started = {step.subject for step in plan.of(StepKind.RESTART, StepKind.START)}
+        self.restarts = dict.fromkeys(self.started, 0)
+        """NRestarts when the waiting began, by unit."""
+        self.slow: set[str] = set()
+        """Units that did not answer at the first look."""
         self.asked: dict[str, Future[Answers]] = {}
 
     def run(self, outcome: Outcome) -> None:
         """Starts, waits and proves; adds to the outcome."""
         verified = self.plan.of(StepKind.VERIFY)
         for step in verified:
-            if step.subject not in self.waiting:
-                self._ask(step, patient=False)
+            if step.subject not in self.started:
+                self._ask(step, patient=step.subject in self.waiting)
         self._start(outcome)
         self._await()
-        if self.waiting:
-            self.units.update({state.name: state for state in self.manager.units(list(self.waiting))})
+        if again := sorted(self.waiting.keys() & (self.started | self.slow)):
+            self.units.update({state.name: state for state in self.manager.units(again)})
         subjects = [
             Subject(
                 instance=step.target,
                 unit=self.units.get(step.subject, UnitState(name=step.subject)),
                 answers=self._answers(step.subject),
                 expected=self.expected.get(step.instance, Expected()),
-                restarts_before=0 if step.subject in self.waiting else self._restarts(step.subject),
+                restarts_before=self._restarts(step.subject),
             )
             for step in verified
             if step.target
@@ -161,7 +166,8 @@ class _Starter:
         outcome.done += self.plan.of(StepKind.WAIT, StepKind.VERIFY)
 
     def _restarts(self, unit: str) -> int:
-        return self.units[unit].restarts if unit in self.units else 0
+        known = self.restarts.get(unit)
+        return self.units.get(unit, UnitState(name=unit)).restarts if known is None else known
 
     def _ask(self, step: Step, *, patient: bool) -> None:
         if step.target is None:
@@ -210,14 +216,16 @@ class _Starter:
                 self._tell_answer(unit)
             if not looked:
                 # Signals of the time before this loop were not read: look once at those that are still silent.
-                looked, changed = True, changed | (pending & self.waiting.keys())
+                looked, self.slow = True, pending & self.waiting.keys()
+                changed |= self.slow
             self._look(changed & pending)
         # Not on the way of an exception: a late answer would write to whatever has this number then.
         os.close(wake)
 
     def _look(self, units: Collection[str]) -> None:
         for state in self.manager.units(sorted(units)) if units else ():
-            if state.restarts or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
+            grew = state.restarts > self.restarts.setdefault(state.name, state.restarts)
+            if grew or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
                 self.interviewer.give_up(self.asked[state.name])
 
     def _tell_answer(self, unit: str) -> None:

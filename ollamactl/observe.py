@@ -1,6 +1,7 @@
 """Reads the host once: units, files, links, processes, sockets, store. The values go to pure code."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -120,22 +121,22 @@ def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -
         if not name or not state.main_pid:
             continue
         instance = instances.get(name)
+        started = processes.started_at(state.main_pid)
         result[name] = Running(
             config=processes.environ(state.main_pid, "OLLAMACTL_CONFIG"),
             secrets=processes.environ(state.main_pid, "OLLAMACTL_SECRETS"),
             same_binary=processes.same_binary(state.main_pid, instance.binary) if instance else None,
-            stale_files=_newer(instance.environment_files, state.main_pid) if instance else (),
+            stale_files=_newer(instance.environment_files, started) if instance and started else (),
+            age=time.time() - started if started else None,
         )
     return result
 
 
-def _newer(paths: Iterable[str], pid: int) -> tuple[str, ...]:
-    started = None
+def _newer(paths: Iterable[str], started: float) -> tuple[str, ...]:
     result = []
     for path in paths:
-        started = started or processes.started_at(pid)
         try:
-            if started and Path(path.removeprefix("-")).stat().st_mtime > started:
+            if Path(path.removeprefix("-")).stat().st_mtime > started:
                 result.append(path)
         except OSError:
             continue

@@ -13,6 +13,8 @@ from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
 _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
 _UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
+_STARTING_SECONDS = 180.0
+"""How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
 _UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
 
 
@@ -180,6 +182,8 @@ def _instance_steps(
         kind = StepKind.START
     if kind:
         yield Step(kind=kind, subject=unit, cause=cause, instance=name)
+    age = (observed.running.get(name) or Running()).age
+    if kind or (age is not None and age < _STARTING_SECONDS):
         yield Step(
             kind=StepKind.WAIT, subject=unit, cause=f"until {instance.listen} answers", instance=name, target=instance
         )

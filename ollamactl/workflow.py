@@ -180,12 +180,15 @@ def verify(
     """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
     compiled = compile_spec(host, source) if source else installed(host)
     wanted = limit(compiled.fleet, only)
-    steps = tuple(
+    proofs = tuple(
         Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
         for i in compiled.fleet.instances
         if i.state is State.RUNNING and (not wanted or i.name in wanted)
     )
-    planned = replace(make_plan(host, compiled, only=only), plan=Plan(steps=steps))
+    planned = make_plan(host, compiled, only=only)
+    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
+    waits = tuple(step for step in planned.plan.of(StepKind.WAIT) if step.subject not in to_start)
+    planned = replace(planned, plan=Plan(steps=(*waits, *proofs)))
     return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
 
 

@@ -77,6 +77,21 @@ def test_a_server_that_takes_its_time_is_waited_for(host: FleetHost, setting: st
     assert ran.seconds >= 2.5
 
 
+def test_servers_that_systemd_started_just_now_are_waited_for(host: FleetHost) -> None:
+    """After a boot, or when one was killed: the unit is active long before the server answers."""
+    host.applied(misbehaving(STANDIN_ANSWER_MS="2000"))
+    started = host.invocations("one", "two")
+    host.machine.run(["kill", "-KILL", str(host.pid("one"))])
+    host.wait_for(lambda: host.invocations("one") != {"one": started["one"]})
+
+    ran = host.applied()
+
+    assert (ran.changed, ran.steps, ran.seconds > 1) == (False, [], True)
+    host.machine.run(["systemctl", "restart", unit("one")])
+    verified = host.json("verify")
+    assert (verified.code, verified.proofs["one"]["ok"]) == (0, True)
+
+
 def test_a_server_of_another_version_or_with_other_models_is_not_the_one_expected(host: FleetHost) -> None:
     ran = host.apply(misbehaving(STANDIN_VERSION="0.1.2", STANDIN_MODELS="mistral"))
 
