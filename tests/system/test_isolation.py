@@ -112,3 +112,15 @@ def test_a_writable_store_takes_changes_and_its_siblings_can_read_them(fleet: Fl
     finally:
         assert ask(fleet, 11438, "DELETE", "/api/delete", {"model": NEW}).status == 200
     assert fleet.models(11436) == ALL
+
+
+def test_no_server_runs_as_root_to_write_a_store_of_roots(host: FleetHost) -> None:
+    refused = host.apply("version: 1\ninstances: {llama3: {port: 11434, gpus: none, store: writable}}\n")
+
+    assert (refused.code, refused.changed) == (1, False)
+    why = "a server that may write it runs as its owner, and none runs as root"
+    assert refused.errors == [f"instances.llama3.store: {STORE} belongs to root: {why}"]
+    for command in refused.hints[0].split("`")[1::2]:
+        host.machine.run(command)
+    assert host.apply().code == 0
+    assert host.machine.run(["ps", "-o", "user=", "-p", str(host.pid("llama3"))]).stdout == "ollama\n"
