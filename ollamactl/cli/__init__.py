@@ -62,6 +62,9 @@ def _run(argv: list[str]) -> int:
         return stop.exit_code
     except click.Abort:
         return 130
+    except SystemExit:
+        # click exits on its own only where the reader is gone, and then with 1.
+        raise BrokenPipeError from None
     except click.ClickException as error:
         return _usage(error, argv)
     except OllamactlError as error:

@@ -1,0 +1,93 @@
+"""Exit codes and the JSON envelope: what scripts and Ansible rely on, for each way in which a command can end."""
+
+from pathlib import Path
+
+import pytest
+
+from ollamactl import __version__
+from tests.cli.command import BROKEN, FLEET, ollamactl
+from tests.cli.conftest import needs_root
+
+KEYS = ["ollamactl", "command", "status", "changed", "problems", "data"]
+PROBLEM_KEYS = ["severity", "message", "path", "instance", "hint", "file", "line", "column"]
+
+ENDS = [
+    pytest.param(("check",), 0, "ok", False, id="a valid spec"),
+    pytest.param(("plan", "--root", "image"), 0, "ok", True, id="a plan with something to do"),
+    pytest.param(("plan", "--root", "image", "--exit-code"), 3, "drift", True, id="a plan that tells by its exit code"),
+    pytest.param(("apply", "--root", "image"), 0, "ok", True, id="an apply"),
+    pytest.param(("apply", "--root", "image", "--dry-run"), 0, "ok", True, id="an apply that only shows"),
+    pytest.param(("render", "--root", "image"), 0, "ok", False, id="rendered files"),
+    pytest.param(("init", "--root", "image"), 0, "ok", False, id="a first spec"),
+    pytest.param(("gpus", "--root", "image"), 0, "ok", False, id="no card"),
+    pytest.param(("schema",), 0, "ok", False, id="the schema"),
+    pytest.param(("destroy", "--root", "image", "--yes"), 0, "ok", False, id="nothing to destroy"),
+    pytest.param(("env", "llama3", "--root", "image"), 2, "usage", False, id="no fleet is installed"),
+    pytest.param(("plan", "--only", "llama4", "--root", "image"), 2, "usage", False, id="no such instance"),
+    pytest.param(("plan", "--bogus"), 2, "usage", False, id="no such option"),
+    pytest.param(("plna",), 2, "usage", False, id="no such command"),
+    pytest.param(("env",), 2, "usage", False, id="an argument is missing"),
+    pytest.param(("plan", "--user", "--root", "image"), 2, "usage", False, id="what excludes each other"),
+    pytest.param(("apply", "--timeout", "soon"), 2, "usage", False, id="a value that cannot be read"),
+    pytest.param(("check", "broken.yaml"), 78, "invalid", False, id="a wrong spec"),
+    pytest.param(("apply", "broken.yaml", "--root", "image"), 78, "invalid", False, id="a wrong spec to apply"),
+    pytest.param(("check", "missing.yaml"), 78, "invalid", False, id="no such spec"),
+    *(
+        pytest.param((name, "--root", "image"), 2, "usage", False, id=f"{name} of an image")
+        for name in ("status", "verify", "start", "stop", "restart", "logs")
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "status", "changed"), ENDS)
+def test_each_end_has_its_code_its_word_and_the_same_envelope(
+    place: Path, arguments: tuple[str, ...], code: int, status: str, changed: bool
+) -> None:
+    (place / "broken.yaml").write_text(BROKEN)
+    done = ollamactl(*arguments, "--output", "json", at=place)
+    assert done.stderr == ""
+    assert list(done.envelope) == KEYS
+    command = arguments[0] if arguments[0] != "plna" else ""
+    assert (done.code, *list(done.envelope.values())[:4]) == (code, __version__, command, status, changed)
+    assert all(list(problem) == PROBLEM_KEYS for problem in done.envelope["problems"])
+    errors = [problem for problem in done.envelope["problems"] if problem["severity"] == "error"]
+    assert bool(errors) is (code not in (0, 3))
+    assert ollamactl(*arguments, at=place).code == code
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["apply", "start", "stop", "restart", "destroy"])
+def test_what_changes_the_host_is_refused_to_others_than_root_with_the_way_out(name: str) -> None:
+    done = ollamactl(name, *(["-"] if name == "apply" else []), stdin=FLEET, as_nobody=True)
+    assert done.code == 77
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"{name} changes units in /etc/systemd/system, which only root may\n"
+        f"  hint: sudo ollamactl {name} ..., or run servers of your own with: ollamactl --user {name} ...\n"
+    )
+    done = ollamactl(name, *(["-"] if name == "apply" else []), "-ojson", stdin=FLEET, as_nobody=True)
+    assert (done.code, done.envelope["status"], done.envelope["changed"]) == (77, "denied", False)
+
+
+def test_destroy_asks_first_and_nobody_answers(image: Path) -> None:
+    before = sorted(path for path in image.rglob("*") if path.is_file())
+    done = ollamactl("destroy", "--root", "image", at=image)
+    assert (done.code, done.stdout) == (77, "")
+    assert "hint: ollamactl destroy --yes" in done.stderr
+    assert sorted(path for path in image.rglob("*") if path.is_file()) == before
+
+
+def test_a_host_without_a_manager_fails_with_what_could_help(place: Path) -> None:
+    done = ollamactl("plan", "--user", at=place)
+    assert (done.code, done.stdout) == (1, "")
+    assert "cannot reach the user's own service manager over D-Bus" in done.stderr
+    assert "loginctl enable-linger" in done.stderr
+    done = ollamactl("plan", "--user", "-o", "json", at=place)
+    assert (done.code, done.envelope["status"]) == (1, "failed")
+
+
+def test_a_failing_write_is_a_failure_that_says_where(place: Path) -> None:
+    (place / "image" / "etc").write_text("a file in the place of the folder")
+    done = ollamactl("apply", "--root", "image", "-o", "json", at=place)
+    assert (done.code, done.envelope["status"], done.envelope["changed"]) == (1, "failed", False)
+    assert any("image/etc" in message for message in done.messages)
