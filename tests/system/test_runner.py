@@ -59,9 +59,10 @@ def test_a_model_answers(fleet: FleetHost, port: int, model: str) -> None:
     chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": False}
     said = ask(fleet, port, "POST", "/api/chat", {**chat, "options": {"num_predict": 4}})
 
-    assert (answer.status, answer.json["model"], answer.json["done_reason"]) == (200, model, "length")
-    assert answer.json["eval_count"] == 4
-    assert (said.status, said.json["message"]["role"], said.json["eval_count"]) == (200, "assistant", 4)
+    assert (answer.status, answer.json["model"], answer.json["done"]) == (200, model, True)
+    assert (said.status, said.json["message"]["role"], said.json["done"]) == (200, "assistant", True)
+    # Random weights may say of any token that it was the last one
+    assert {answer.json["eval_count"], said.json["eval_count"]} <= {1, 2, 3, 4}
 
 
 def test_the_api_of_openai_answers_too(fleet: FleetHost) -> None:
@@ -69,7 +70,8 @@ def test_the_api_of_openai_answers_too(fleet: FleetHost) -> None:
 
     answer = ask(fleet, 11434, "POST", "/v1/chat/completions", body)
 
-    assert (answer.status, answer.json["usage"]["completion_tokens"]) == (200, 3)
+    assert answer.status == 200
+    assert answer.json["usage"]["completion_tokens"] in (1, 2, 3)
 
 
 def test_an_embedding_model_embeds(fleet: FleetHost) -> None:
