@@ -3,7 +3,7 @@
 import ipaddress
 import math
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from ollamactl import changes, record, unitfile
 from ollamactl.environment import environment
@@ -94,7 +94,7 @@ def _store(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]:
     user, models = facts.layout.user, fleet.models_dir
     program = instance.binary if _below(instance.binary, _HIDDEN) and not user else ""
     at_home = _below(models, _HOMES) or _below(program, _HOMES)
-    libraries = f"{Path(program).parent.parent}/lib/ollama"  # where Ollama looks for its runners
+    libraries = f"{PurePosixPath(program).parent.parent}/lib/ollama"  # where Ollama looks for its runners
     return {
         "store": instance.store.value,
         "as_owner": _as_owner(instance, facts),

@@ -77,7 +77,8 @@ def problems(
     """What keeps the wanted models from being served: see storecheck."""
     from ollamactl import storecheck
 
-    return tuple(storecheck.find(models_dir, manifests, [name.short for name in wanted], others=others))
+    names = [name.short for name in wanted]
+    return tuple(storecheck.find(models_dir, manifests, names, others=others, present=lambda: sorted(read(models_dir))))
 
 
 def _list(manifests: str) -> Iterator[str]:

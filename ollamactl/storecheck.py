@@ -4,7 +4,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ollamactl import reach
@@ -16,20 +16,28 @@ _PASS, _READ = stat.S_IXOTH, stat.S_IROTH
 
 
 def find(
-    models_dir: Path, manifests: Mapping[str, Manifest], wanted: Sequence[str], *, others: bool
+    models_dir: Path,
+    manifests: Mapping[str, Manifest],
+    wanted: Sequence[str],
+    *,
+    others: bool,
+    present: Callable[[], Sequence[str]],
 ) -> Iterator[Problem]:
-    """Everything wrong for the wanted models (by short name); `others` as in binary.problem."""
+    """Everything wrong for the wanted models (by short name); `others` as in binary.problem.
+
+    `present` lists the models that there are; it is asked only where one is missing.
+    """
     base = os.fspath(models_dir)
     if wrong := _wrong_folder(base, wanted):
         yield wrong
         return
-    names: tuple[str, ...] | None = None
+    names: Sequence[str] | None = None
     damaged: list[str] = []
     for name in dict.fromkeys(wanted):
         if manifest := manifests.get(name):
             yield from _damage(base, manifest, damaged)
         else:
-            names = _present(models_dir) if names is None else names
+            names = present() if names is None else names
             yield _missing(base, name, names)
     if others:
         yield from _rights(base, [manifests[name] for name in wanted if name in manifests])
@@ -71,12 +79,6 @@ def _pull(base: str, name: str) -> str:
     return (
         f"`{serve}`, in another terminal `OLLAMA_HOST=127.0.0.1:11999 ollama pull {name}`, then end the first (Ctrl-C)"
     )
-
-
-def _present(models_dir: Path) -> tuple[str, ...]:
-    from ollamactl import store
-
-    return tuple(sorted(store.read(models_dir)))
 
 
 def _damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:

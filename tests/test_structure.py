@@ -1,0 +1,176 @@
+"""How the program is built, as rules that stay true: what is pure, which door leads out, how big a file may get."""
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+PACKAGE = CHECKOUT / "ollamactl"
+
+PURE = {
+    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "host", "identity", "model",
+    "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity", "reconcile",
+    "record", "render", "report", "restartcheck", "result", "schema", "specfile", "specplace", "spectext", "specvalue",
+    "starter", "suggest", "unitfile", "varchecks", "yamlnodes", "yamltree",
+}  # fmt: skip
+"""Values in, values out: no file, clock, process, socket or environment."""
+
+EDGE = {
+    "accounts", "addresses", "atomic", "binary", "gpus", "interview", "journal", "listeners", "lock", "observe",
+    "oserrors", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd", "unitdir",
+    "verify",
+}  # fmt: skip
+"""What touches the host, each one side of it."""
+
+SHELL = {"compiled", "execute", "operate", "output", "status", "workflow"}
+"""What chains the two."""
+
+EFFECTS = {
+    "asyncio", "concurrent", "datetime", "fcntl", "glob", "grp", "http", "importlib", "logging", "os", "pathlib",
+    "pwd", "random", "select", "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time",
+    "urllib",
+}  # fmt: skip
+ALLOWED = {
+    ("render", "pathlib"): "finds its own templates",
+    ("schema", "importlib"): "reads its own schema",
+    ("dropin", "pathlib"): "PurePosixPath",
+}
+
+DOORS = {
+    "httpx": {"probe"},
+    "jinja2": {"render"},
+    "jsonschema": {"schema"},
+    "pystemd": {"systemd"},
+    "rich": {"output"},
+    "yaml": {"yamlnodes"},
+}
+"""Each library's one importer."""
+
+LONGEST = 300
+LONGER: Mapping[str, str] = {}
+"""File -> why it may be longer."""
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") or "__init__"
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Every module that it imports anywhere, lazily or for types too; ours without `ollamactl.`."""
+    return frozenset(_imports(ast.parse(MODULES[module].read_text())))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            base = node.module.removeprefix("ollamactl").removeprefix(".")
+            if node.module.partition(".")[0] != "ollamactl":
+                yield node.module
+                continue
+            below = {f"{base}.{alias.name}".removeprefix(".") for alias in node.names}
+            yield from below & MODULES.keys() or {base or "__init__"}
+
+
+def ours(module: str) -> set[str]:
+    return set(imports(module) & MODULES.keys())
+
+
+def libraries(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module) - MODULES.keys()}
+
+
+def test_every_module_is_classified() -> None:
+    rest = {name for name in MODULES if name.partition(".")[0] not in ("cli", "__init__", "__main__")}
+    assert rest == PURE | EDGE | SHELL
+    assert len(rest) == len(PURE) + len(EDGE) + len(SHELL), "a module is in two of them"
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_module_imports_none_that_has_effects(module: str) -> None:
+    assert ours(module) <= PURE | {"__init__"}
+    effects = {name for name in libraries(module) & EFFECTS if (module, name) not in ALLOWED}
+    assert not effects
+
+
+def test_a_pure_module_that_knows_paths_knows_them_as_text_alone() -> None:
+    assert "PurePosixPath" in MODULES["dropin"].read_text()
+    assert not re.search(r"\bPath\b", MODULES["dropin"].read_text())
+
+
+@pytest.mark.parametrize("module", sorted(EDGE))
+def test_an_edge_knows_nothing_of_commands(module: str) -> None:
+    assert not ours(module) & SHELL
+    assert not {name for name in ours(module) if name.startswith("cli")}
+
+
+@pytest.mark.parametrize("module", sorted(PURE | EDGE | SHELL))
+def test_nothing_below_the_command_line_knows_it(module: str) -> None:
+    assert not {name for name in ours(module) if name.startswith("cli")}
+    assert "sys.exit" not in MODULES[module].read_text()
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_each_library_has_one_door(library: str) -> None:
+    assert {module for module in MODULES if library in libraries(module)} == DOORS[library]
+
+
+def test_click_stays_in_the_command_line() -> None:
+    assert {module.partition(".")[0] for module in MODULES if "click" in libraries(module)} == {"cli"}
+
+
+def test_only_results_and_commands_know_exit_codes() -> None:
+    users = {module for module, path in MODULES.items() if re.search(r"\bExitCode\b", path.read_text())}
+    assert {module for module in users if not module.startswith("cli")} == {"errors", "result"}
+
+
+def test_no_module_imports_itself_by_any_way_round() -> None:
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for other in sorted(ours(module) - {"__init__"}):
+                walk(other, (*way, module))
+            done.add(module)
+
+    for module in MODULES:
+        walk(module, ())
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Every text file of the project."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
+    paths = (CHECKOUT / os.fsdecode(name) for name in listed.split(b"\0") if name)
+    return tuple(path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8192])
+
+
+def test_files_are_small_enough_to_be_read_at_once() -> None:
+    too_long = {
+        str(path.relative_to(CHECKOUT)): length
+        for path in tracked()
+        if path.suffix in (".py", ".go", ".j2") and (length := len(path.read_text().splitlines())) > LONGEST
+    }
+    assert too_long.keys() == LONGER.keys(), too_long
+
+
+def test_nothing_names_the_machine_that_it_was_written_on() -> None:
+    """The checkout's own place, and hosts that this machine fetches packages from."""
+    variables = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "GOPROXY", "http_proxy", "https_proxy", "HTTP_PROXY")
+    urls = [part for name in variables for part in re.split(r"[,\s|]", os.environ.get(name, "")) if "//" in part]
+    hosts = {urlsplit(url).hostname for url in urls} - {None, "pypi.org", "proxy.golang.org", "localhost", "127.0.0.1"}
+    private = re.compile("|".join(map(re.escape, (f"{CHECKOUT}/", *sorted(filter(None, hosts))))))
+    assert not [str(path) for path in tracked() if private.search(path.read_text(errors="replace"))]
