@@ -1,0 +1,132 @@
+"""Two at once, and ended in the middle: the next apply always brings the fleet to what its spec says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from tests.lab.container import end
+from tests.system.fleethost import SPEC, STATE, UNITS, FleetHost, drop_in
+
+NAMES = tuple(f"i{number:02}" for number in range(12))
+
+
+def fleet(context_length: int, *, start_ms: int = 0, names: tuple[str, ...] = NAMES) -> str:
+    """A dozen stand-ins that differ from another call's in one value that each must be restarted for."""
+    ports = {name: 12000 + NAMES.index(name) for name in names}
+    lines = [f"  {name}: {{port: {ports[name]}, models: [llama3], secrets: {{TOKEN: {name}}}}}" for name in names]
+    head = [
+        "version: 1",
+        "ollama: {binary: /usr/local/bin/ollama-standin}",
+        f"defaults: {{gpus: none, context_length: {context_length}, environment: {{STANDIN_START_MS: '{start_ms}'}}}}",
+        "instances:",
+    ]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def kill_ollamactl(host: FleetHost, signal: str = "KILL") -> None:
+    """By default as the kernel does it when memory is short: no handler runs."""
+    host.machine.run(f"pkill -{signal} -f '^/usr/bin/[p]ython3 -P -m ollamactl'", check=False)
+
+
+def listing(host: FleetHost) -> set[str]:
+    """Every path of ours; a temporary file that was left over would be one more."""
+    return set(host.files(UNITS, f"{STATE}/views", f"{STATE}/secrets"))
+
+
+@pytest.mark.parametrize("milliseconds", [200, 300, 400, 550, 750])
+def test_after_a_kill_in_the_middle_of_an_apply_the_next_one_converges(host: FleetHost, milliseconds: int) -> None:
+    host.applied(fleet(4096, names=NAMES[:10]))
+    host.spec(fleet(2048, names=NAMES[2:]))
+    applying = host.machine.popen(["ollamactl", "apply", SPEC])
+    time.sleep(milliseconds / 1000)  # the moment is what differs: before, while and after it writes, reloads, restarts
+    kill_ollamactl(host)
+    end(applying)
+
+    ran = host.applied()
+
+    assert [name for name, proof in ran.proofs.items() if not proof["ok"]] == []
+    assert {host.environ(12000 + NAMES.index(name))["OLLAMA_CONTEXT_LENGTH"] for name in NAMES[2:]} == {"2048"}
+    assert host.states(*NAMES[:2]) == dict.fromkeys(NAMES[:2], "inactive")
+    assert host.applied().steps == []
+    clean = listing(host)
+    assert [path for path in clean if re.search(r"\.tmp|~$|/\.", path)] == []
+    host.json("destroy", "--yes")
+    host.applied()
+    assert listing(host) == clean
+
+
+def test_a_first_apply_that_was_killed_is_finished_by_the_next(host: FleetHost) -> None:
+    host.spec(fleet(4096, start_ms=1500))
+    applying = host.machine.popen(["ollamactl", "apply", SPEC])
+    host.wait_for(lambda: host.machine.exists(f"{UNITS}/ollama@.service"))
+    kill_ollamactl(host)
+    end(applying)
+
+    ran = host.applied()
+
+    assert len(ran.proofs) == len(NAMES)
+    assert host.applied().steps == []
+
+
+def test_an_interrupt_ends_apply_and_leaves_what_a_plan_can_mend(host: FleetHost) -> None:
+    host.spec(fleet(4096, start_ms=4000))
+    applying = host.machine.popen(["ollamactl", "apply", SPEC])
+    host.wait_for(lambda: host.states("i00") == {"i00": "active"})
+    kill_ollamactl(host, "INT")
+    stdout, stderr = applying.communicate(timeout=15)
+
+    assert applying.returncode == 130
+    assert "Traceback" not in stdout + stderr
+    assert host.applied().steps == []
+
+
+def test_a_second_apply_waits_for_the_first_and_then_has_nothing_to_do(host: FleetHost) -> None:
+    host.spec(fleet(4096, start_ms=1500))
+    first = host.machine.popen(["ollamactl", "apply", SPEC, "--output", "json"])
+    host.wait_for(lambda: host.machine.exists(f"{UNITS}/ollama@.service"))
+    second = host.machine.ollamactl("apply", SPEC)
+
+    ran = host.finished(first)
+
+    assert (ran.code, ran.changed) == (0, True)
+    assert re.search(r'^another ollamactl is at work: pid \d+, "ollamactl apply .*fleet.yaml', second.stderr, re.M)
+    assert second.stdout.splitlines()[-1] == "Nothing to do; 12 of 12 servers proved."
+    assert host.reloads() == 1
+
+
+def test_two_specs_at_once_end_as_one_of_them_and_not_as_a_mixture(host: FleetHost) -> None:
+    host.spec(fleet(4096, names=NAMES[:6]))
+    host.spec(fleet(2048, names=NAMES[6:]), path="/etc/ollamactl/other.yaml")
+    commands = [["ollamactl", "apply", path] for path in (SPEC, "/etc/ollamactl/other.yaml")]
+    running = [host.machine.popen(command, stdout=subprocess.DEVNULL) for command in commands]
+
+    assert [process.wait(60) for process in running] == [0, 0]
+    up = tuple(name for name in NAMES if host.states(name)[name] == "active")
+    assert up in (NAMES[:6], NAMES[6:])
+    winner = SPEC if up == NAMES[:6] else "/etc/ollamactl/other.yaml"
+    assert host.json("plan", winner).steps == []
+
+
+def test_a_lock_that_a_killed_run_left_is_no_lock(host: FleetHost) -> None:
+    host.machine.write("/run/lock/ollamactl.lock", "999999\n2020-01-01 00:00:00\nollamactl apply\n")
+
+    assert host.applied(fleet(4096, names=NAMES[:1])).code == 0
+
+
+def test_a_full_disk_changes_nothing_and_says_so(host: FleetHost) -> None:
+    host.applied(fleet(4096, names=NAMES[:2]))
+    host.machine.run(f"mount -t tmpfs -o size=1M tmpfs /mnt && cp -a {UNITS}/. /mnt/ && mount --bind /mnt {UNITS}")
+    host.machine.run(f"head -c 2M /dev/zero >{UNITS}/filler", check=False)
+    before, started = host.files(UNITS), host.invocations(*NAMES[:2])
+
+    ran = host.apply(fleet(2048, names=NAMES[:2]))
+
+    assert (ran.code, ran.errors) == (1, [f": {drop_in('i00')}: cannot write: no space left on device"])
+    assert (host.files(UNITS), host.invocations(*NAMES[:2])) == (before, started)
+    host.machine.remove(f"{UNITS}/filler")
+    host.applied()
+    assert host.environ(12000)["OLLAMA_CONTEXT_LENGTH"] == "2048"
