@@ -18,6 +18,7 @@ def prepare(machine: Container) -> None:
     """Something worth hiding."""
     machine.run("useradd --create-home ada")
     machine.write("/etc/ssl/private/key.pem", "private", mode=0o600)
+    machine.write("/var/lib/ollama/models/notes", "private")
 
 
 fleet = fleet_of(
@@ -95,6 +96,16 @@ def test_nothing_of_the_users_is_visible(fleet: FleetHost, name: str) -> None:
     seen = attempts(fleet, PORTS[name], "list", "path", ["/home", "/root", "/run/user", "/home/ada"])
 
     assert seen == {"/home": "EACCES", "/root": "EACCES", "/run/user": "EACCES", "/home/ada": "EACCES"}
+
+
+@pytest.mark.parametrize("name", ["one", "compat", "off"])
+def test_of_the_store_a_server_sees_the_blobs_and_its_own_manifests_alone(fleet: FleetHost, name: str) -> None:
+    seen = {
+        path: sorted(attempt(fleet, PORTS[name], "list", path=f"/var/lib/ollama/models{path}").data)
+        for path in ("", "/manifests/registry.ollama.ai", "/manifests/registry.ollama.ai/library")
+    }
+
+    assert list(seen.values()) == [["blobs", "manifests"], ["library"], ["llama3"]]
 
 
 def test_a_strict_server_writes_to_its_own_home_and_to_its_own_temporary_folders_alone(fleet: FleetHost) -> None:
