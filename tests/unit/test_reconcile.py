@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ollamactl.errors import Severity
 from ollamactl.model import TARGET, Fleet, Instance, Restart, State, Store, instance_name, unit_name
-from ollamactl.observed import Active
+from ollamactl.observed import Active, Running
 from ollamactl.plan import ORDER, StepKind
 from tests.unit.simhost import LAYOUT, SimHost, drop_in_path, manifest
 
@@ -69,7 +70,7 @@ def lose_drop_in(host: SimHost, name: str) -> None:
 
 def edit_drop_in(host: SimHost, name: str) -> None:
     if seen := host.files.get(drop_in_path(name)):
-        host.put(seen.path, seen.data.decode() + "Environment=OLLAMA_DEBUG=1\n")
+        host.put(seen.path, seen.data.decode() + "[Service]\nEnvironment=OLLAMA_DEBUG=1\n")
 
 
 def pull(host: SimHost, name: str) -> None:
@@ -227,3 +228,45 @@ def test_every_server_that_is_to_run_is_proved_and_waited_for_where_it_is_starte
     assert {step.instance for step in plan.of(StepKind.VERIFY)} == running
     started = {step.subject for step in plan.of(StepKind.START, StepKind.RESTART) if instance_name(step.subject)}
     assert {step.subject for step in plan.of(StepKind.WAIT)} == started
+
+
+ONE = Fleet(instances=(Instance(name="a", port=11434, gpus=(), models=("llama3:latest",), secrets=(("TOKEN", "x"),)),))
+
+
+def kinds(host: SimHost, fleet: Fleet = ONE) -> list[StepKind]:
+    return [step.kind for step in host.plan(fleet).steps if step.instance]
+
+
+def test_a_server_that_was_started_just_now_may_be_silent_for_a_while() -> None:
+    host = host_with(ONE)
+    host.changed["a"] = Running(age=100.0)
+    assert kinds(host) == [StepKind.WAIT, StepKind.VERIFY]
+    host.changed["a"] = Running(age=1000.0)
+    assert kinds(host) == [StepKind.VERIFY]
+
+
+@pytest.mark.parametrize(
+    ("path", "comment", "edit"),
+    [
+        (drop_in_path("a"), "# a note", "[Service]\nEnvironment=OLLAMA_DEBUG=1"),
+        (f"{LAYOUT.unit_dir}/ollama@.service", "# a note", "[Service]\nEnvironment=OLLAMA_DEBUG=1"),
+        (f"{LAYOUT.secrets}/a.env", None, "OTHER=y"),
+    ],
+)
+def test_a_server_that_may_run_with_an_edit_by_hand_is_restarted(path: str, comment: str | None, edit: str) -> None:
+    """The digest that it was started with is no proof: the edited file carries it, too."""
+    host = host_with(ONE)
+    text = host.files[path].data.decode()
+    if comment:
+        host.put(path, f"{text}{comment}\n")
+        assert StepKind.RESTART not in kinds(host)
+    host.put(path, f"{text}{edit}\n")
+    assert StepKind.RESTART in kinds(host)
+
+
+def test_a_server_whose_folder_of_manifests_was_removed_is_restarted() -> None:
+    host = host_with(ONE)
+    view = f"{LAYOUT.views}/a/"
+    host.files = {path: file for path, file in host.files.items() if not path.startswith(view)}
+    assert StepKind.RESTART in kinds(host)
+    assert StepKind.RESTART not in kinds(host_with(ONE))
