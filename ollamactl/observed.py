@@ -37,6 +37,11 @@ class UnitState:
     """A file changed on disk after the manager read it."""
 
     @property
+    def words(self) -> str:
+        """`active (running)`, as systemctl shows it; just `failed` where both are the same."""
+        return str(self.active) if self.active == self.sub_state else f"{self.active} ({self.sub_state})"
+
+    @property
     def crash_looping(self) -> bool:
         """Between two automatic restarts."""
         return self.sub_state in ("auto-restart", "auto-restart-queued")

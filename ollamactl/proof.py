@@ -139,7 +139,7 @@ def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
 
 def _unit(instance: Instance, evidence: Evidence) -> Check:
     state = evidence.unit
-    found = state.active if state.active == state.sub_state else f"{state.active} ({state.sub_state})"
+    found = state.words
     grew = state.restarts > evidence.restarts_before
     ok = state.active is Active.ACTIVE and not grew
     if not ok and state.restarts:

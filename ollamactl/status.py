@@ -12,6 +12,7 @@ from ollamactl.observe import Host
 from ollamactl.observed import Active, UnitState
 from ollamactl.proof import ModelSize, Proof
 from ollamactl.quantity import format_duration
+from ollamactl.report import proof_lines
 from ollamactl.verify import Subject, expectations, prove
 
 _DETAILS = {
@@ -107,25 +108,25 @@ def table(rows: Sequence[Row], *, now: float, verbose: bool = False) -> str:
     cells = [_HEAD, *(_cells(row, now) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    for row in rows:
-        for check in row.proof.failures if row.proof else ():
-            lines.append(f"{row.instance.name}: {check.kind}: found {check.found}; expected {check.expected}")
-            if check.hint:
-                lines.append(f"  hint: {check.hint}")
-        if row.drop_ins:
-            lines.append(f"{row.instance.name}: an administrator's drop-in applies too: {', '.join(row.drop_ins)}")
-        if verbose and row.proof:
-            lines += [f"{row.instance.name}: {check.kind}: {check.found}" for check in row.proof.checks if check.ok]
+    if told := [row.proof for row in rows if row.proof and (verbose or not row.proof.ok)]:
+        lines += ["", *proof_lines(told, verbose=verbose)]
+    lines += [
+        f"{row.instance.name}: an administrator's drop-in applies too: {', '.join(row.drop_ins)}"
+        for row in rows
+        if row.drop_ins
+    ]
     return "\n".join(lines)
 
 
 def _cells(row: Row, now: float) -> tuple[str, ...]:
-    state = f"{row.unit.active} ({row.unit.sub_state})"
+    state = row.unit.words
     since = _ago(now - row.since) if row.since else "-"
     if row.proof is None:
         proof = "stopped, as in the spec"
+    elif not row.proof.ok:
+        proof = f"FAILED: {', '.join(dict.fromkeys(check.kind for check in row.proof.failures))}"
     else:
-        proof = "ok" if row.proof.ok else f"FAILED: {', '.join(check.kind for check in row.proof.failures)}"
+        proof = "ok" if row.healthy else "runs, against the spec"
     loaded = ", ".join(row.loaded) or "-"
     memory = f"{row.memory / 2**20:.0f}M" if row.memory else "-"
     return (
@@ -136,7 +137,7 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
 def _cards(row: Row) -> str:
     pins = row.instance.gpus
     words = "any" if pins is None else ",".join(pins) or "none"
-    share = [round(100 * size.size_vram / size.size) for size in row.loaded.values() if size.size]
+    share = [100 * size.size_vram // size.size for size in row.loaded.values() if size.size]
     return f"{words} ({min(share)} % in VRAM)" if share and pins != () else words
 
 
