@@ -127,7 +127,8 @@ def outcome_text(outcome: Outcome, *, verbose: bool = False) -> str:
     """What a command that changes things says at its end."""
     lines = proof_lines(outcome.proofs, verbose=verbose)
     if outcome.complete:
-        parts = [f"Done: {_counted(outcome.done)}" if outcome.changed else "Nothing to do"]
+        idle = "Nothing to do" if outcome.ok else "Nothing was changed"
+        parts = [f"Done: {_counted(outcome.done)}" if outcome.changed else idle]
     else:
         parts = [f"Broken off; done so far: {_counted(outcome.done)}" if outcome.changed else "Nothing was changed"]
     if failed := [step for step in outcome.failed if step.instance]:
@@ -158,9 +159,13 @@ def _counted(done: Sequence[Step]) -> str:
     files = ((len(plan.of(StepKind.WRITE)), "written"), (len(plan.of(StepKind.REMOVE)), "removed"))
     parts = [f"{count} {how}" for count, how in counts if count]
     parts += [f"{_count(count, 'file')} {how}" for count, how in files if count]
+    if parts:
+        return ", ".join(parts)
     if links := len(plan.of(StepKind.ENABLE, StepKind.DISABLE)):
-        parts += [] if parts else [f"{_count(links, 'link')} changed"]
-    return ", ".join(parts) or "nothing"
+        return f"{_count(links, 'link')} changed"
+    if plan.of(StepKind.RELOAD):
+        return "systemd has read its files again"
+    return ", ".join(f"{step.subject} started" for step in plan.of(StepKind.START)) or "nothing"
 
 
 def _servers(plan: Plan, kind: StepKind) -> int:
