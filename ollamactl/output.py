@@ -1,5 +1,6 @@
 """The only writer to stdout and stderr: results, problems, and progress while a command waits."""
 
+import io
 import json
 import os
 import sys
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 def show(result: Result, *, as_json: bool, quiet: bool = False) -> int:
     """Prints a result: data to stdout, problems to stderr, or one JSON document to stdout. Returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that is no UTF-8, or a terminal that knows no umlauts, is no reason to fail; JSON is always UTF-8.
+        sys.stdout.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
     if as_json:
         json.dump(result.envelope(), sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
