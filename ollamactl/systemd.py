@@ -5,6 +5,7 @@ unit. The interface is org.freedesktop.systemd1(5).
 """
 
 import os
+import re
 import select
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,8 +95,8 @@ class Manager:
     def version(self) -> int:
         """The running manager's major version, such as 252."""
         text = _text(self._property("Version", "s"))
-        digits = "".join(c for c in text.removeprefix("v").split(".")[0].split("-")[0].split("~")[0] if c.isdigit())
-        return int(digits or 0)
+        number = re.search(r"\d+", text)
+        return int(number[0]) if number else 0
 
     def units(self, patterns: Sequence[str], *, restarts: bool = True) -> tuple[UnitState, ...]:
         """Loaded units whose names match (ListUnitsByPatterns), with what apply must know of each.
