@@ -1,0 +1,127 @@
+"""The chains that commands are made of, below a root of a test: compile, look, plan, write, and what stops them."""
+
+from pathlib import Path
+
+import pytest
+
+from ollamactl import lock, observe, workflow
+from ollamactl.errors import Severity, UsageError
+from ollamactl.model import Fleet, Instance
+from ollamactl.plan import StepKind
+from ollamactl.source import Source
+
+FLEET = """\
+version: 1
+defaults: {gpus: none}
+instances:
+  a: {port: 11434, models: [m]}
+  b: {port: 11435, models: [m, n], store: shared}
+"""
+UNITS = "etc/systemd/system"
+
+
+def source(text: str = FLEET) -> Source:
+    return Source(name="fleet.yaml", path="/root/fleet.yaml", data=text.encode())
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> observe.Host:
+    return observe.host(root=str(tmp_path))
+
+
+def silent(_: str, __: str) -> None:
+    pass
+
+
+def apply(host: observe.Host, text: str = FLEET, *only: str) -> workflow.Applied:
+    return workflow.apply(host, source(text), only=only, timeout=5, tell=silent)
+
+
+def files(host: observe.Host) -> dict[str, bytes]:
+    """Every file below the root but the lock."""
+    paths = (path for path in host.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(host.root)): path.read_bytes() for path in paths}
+
+
+def test_what_a_plan_promises_is_what_apply_does(host: observe.Host) -> None:
+    planned = workflow.plan(host, source())
+    assert files(host) == {}
+    applied = apply(host)
+    assert str(applied.planned.plan) == str(planned.plan)
+    assert {f"/{path}" for path in files(host)} == {step.subject for step in planned.plan.of(StepKind.WRITE)}
+    assert (applied.outcome.ok, applied.outcome.changed) == (True, True)
+    assert workflow.plan(host, source()).plan.changes == ()
+    assert not apply(host).outcome.changed
+
+
+def test_what_is_installed_is_the_fleet_of_the_spec(host: observe.Host) -> None:
+    apply(host)
+    fleet = workflow.installed(host).fleet
+    assert fleet.source == "/root/fleet.yaml"
+    assert [(each.name, each.port, each.models) for each in fleet.instances] == [
+        ("a", 11434, ("m:latest",)),
+        ("b", 11435, ("m:latest", "n:latest")),
+    ]
+
+
+def test_destroy_leaves_nothing(host: observe.Host) -> None:
+    apply(host)
+    assert workflow.destroy(host, timeout=5, tell=silent).outcome.ok
+    assert files(host) == {}
+    assert workflow.plan_destroy(host).plan.changes == ()
+    with pytest.raises(UsageError, match=r"^no fleet is installed here$"):
+        workflow.installed(host)
+
+
+def test_a_file_of_somebody_else_forbids_all_of_an_apply_and_says_so(host: observe.Host) -> None:
+    mine = host.root / UNITS / "ollama@a.service.d" / "10-ollamactl.conf"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("[Service]\nNice=5\n")
+    before = files(host)
+    with pytest.raises(workflow.NotReadyError) as caught:
+        apply(host)
+    errors = [problem for problem in caught.value.problems if problem.severity is Severity.ERROR]
+    assert [problem.message for problem in errors] == ["this file is not ollamactl's, so it stays as it is"]
+    assert files(host) == before
+    assert apply(host, FLEET, "b").outcome.ok, "it is no business of the other instance"
+    assert mine.read_text() == "[Service]\nNice=5\n"
+
+
+def test_what_a_spec_asks_of_an_image_that_it_may_get_later_is_a_warning(host: observe.Host) -> None:
+    planned = workflow.plan(host, source())
+    assert not planned.errors
+    assert any("model store" in problem.message for problem in planned.problems)
+
+
+def test_only_leaves_out_what_concerns_the_others(host: observe.Host) -> None:
+    concerned = {problem.instance for problem in workflow.plan(host, source(), only=["a"]).problems}
+    assert concerned <= {"", "a"}
+    assert "b" in {problem.instance for problem in workflow.plan(host, source()).problems}
+
+
+A, B = (Instance(name=name, port=1, models=()) for name in ("a", "b"))
+
+
+def test_names_that_there_are_not_are_refused_with_those_that_there_are() -> None:
+    fleet = Fleet(instances=(B, A))
+    assert workflow.limit(fleet, ["a"]) == {"a"}
+    assert workflow.chosen(fleet, []) == (B, A)
+    assert workflow.chosen(fleet, ["a"]) == (A,)
+    with pytest.raises(UsageError, match=r"^there is no instance 'c'$") as caught:
+        workflow.chosen(fleet, ["a", "c"])
+    assert caught.value.hint == "there are: a, b"
+
+
+def test_one_change_at_a_time(host: observe.Host) -> None:
+    """The lock is held from the first look to the last write; each root has its own."""
+    told: list[str] = []
+
+    def hear(_: str, words: str) -> None:
+        told.append(words)
+        held.__exit__(None, None, None)
+
+    held = lock.acquire(host.root / "run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail)
+    held.__enter__()
+    assert workflow.apply(host, source(), timeout=5, tell=hear).outcome.ok
+    assert len(told) == 1
+    assert told[0].startswith("another ollamactl is at work")
