@@ -50,11 +50,12 @@ _FOLLOWS = {
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
 _STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "UMask", "ProtectHome")
 _RECORDED = {
-    record.INSTANCE: {"models": "models", "state": "state", "enabled": "enabled"},
+    record.INSTANCE: {"models": "models", "backend": "backend", "state": "state", "enabled": "enabled"},
     record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": "source"},
 }
 _UNSET = {
     "allow": "any",
+    "backend": "auto",
     "binary": "ollama.binary",
     "context_length": "auto",
     "enabled": "true",
@@ -68,6 +69,7 @@ _CONSEQUENCE = re.compile(  # of host, gpus, egress, allow and limits.memory_max
     r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
     r"|ProtectControlGroups=strict|IPAddressDeny="
 )
+_VULKAN = "OLLAMA_VULKAN"
 _LOOPBACK = "127.0.0.1/32 ::1/128"
 _SECRETS_FILE = re.compile(r"/secrets/[^/]+\.env$")
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -110,6 +112,8 @@ def describe(old: str, new: str) -> tuple[str, ...]:
     if "egress" in told:
         causes = [cause for cause in causes if not cause.startswith("allow ")]
     for name in _changed(before.environment, after.environment):
+        if name == _VULKAN and told & {"gpus", "backend"}:
+            continue  # it closes every pin's back door, so it goes with them
         causes.append(_variable(name, before.environment.get(name), after.environment.get(name)))
     for key in _changed(before.others, after.others):
         if key in _FOLLOWS:
@@ -155,6 +159,8 @@ class _Reading:
             if name in values:
                 found = values[name]
                 self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else str(found).lower()
+        if values and "gpus" not in values and values.get("backend") == "vulkan":
+            self.words["gpus"] = "all"  # hidden from CUDA and ROCm, but all the same every card
 
     def _variable(self, name: str, value: str) -> None:
         if name == "OLLAMA_HOST":
@@ -163,9 +169,7 @@ class _Reading:
         elif name.endswith("_VISIBLE_DEVICES"):
             if value != "-1" or "gpus" not in self.words:  # -1 hides the other vendor's cards, or all
                 self.words["gpus"] = _spelling("gpus", value)
-        elif name == "OLLAMA_VULKAN":
-            self.words["backend"] = "vulkan" if value == "1" else "not vulkan"
-        elif word := SPEC_KEYS.get(name):
+        elif name != _VULKAN and (word := SPEC_KEYS.get(name)):
             self.words[word] = _spelling(word, value)
         elif name not in (CONFIG, "CUDA_DEVICE_ORDER"):
             self.environment[name] = value

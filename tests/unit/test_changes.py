@@ -5,7 +5,7 @@ import pytest
 from ollamactl.changes import describe, restart_digest
 from ollamactl.facts import Facts, Gpu, Manifest, Vendor
 from ollamactl.files import FileKind
-from ollamactl.model import Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, Toggle
+from ollamactl.model import Backend, Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, Toggle
 from ollamactl.render import render
 
 CARDS = tuple(
@@ -48,6 +48,8 @@ def template(fleet: Fleet) -> str:
         ({"gpus": ("1",)}, ("gpus GPU-0 -> GPU-1",)),
         ({"gpus": ()}, ("gpus GPU-0 -> none",)),
         ({"gpus": None}, ("gpus GPU-0 -> all",)),
+        ({"gpus": None, "backend": Backend.VULKAN}, ("gpus GPU-0 -> all", "backend auto -> vulkan")),
+        ({"backend": Backend.CUDA}, ("backend auto -> cuda",)),
         ({"binary": "/opt/ollama"}, ("binary ollama.binary -> /opt/ollama",)),
         ({"description": "Chat"}, ("description none -> Chat",)),
         ({"after": ("a.service", "b.service")}, ("after a.service -> a.service b.service",)),
