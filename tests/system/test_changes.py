@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.system.fleethost import (
+    REAL,
     STANDIN,
     STATE,
     STORE,
@@ -53,6 +54,8 @@ CHANGES = (
     Change(name="queue", one="port: 11434, max_queue: 7", cause="max_queue none -> 7"),
     Change(name="origins", one="port: 11434, origins: [https://a.example]", cause="origins none -> https://a.example"),
     Change(name="variable", one="port: 11434, environment: {FOO: a b}", cause='environment FOO "a b" added'),
+    Change(name="cards", one="port: 11434, gpus: all", cause="gpus none -> all"),
+    Change(name="binary", one=f"port: 11434, binary: {REAL}", cause=f"binary ollama.binary -> {REAL}"),
     Change(name="hardening", one="port: 11434, hardening: compat", cause="hardening strict -> compat"),
     Change(name="open files", one="port: 11434, limits: {nofile: 4000}", cause="limits.nofile none -> 4000"),
     Change(name="nice", one="port: 11434, limits: {nice: 5}", cause="limits.nice none -> 5"),
@@ -150,6 +153,25 @@ def test_a_shared_store_needs_no_view(host: FleetHost) -> None:
     ]
     assert restarts == ["one"]
     assert len(host.models(11434)) == 5
+
+
+def test_secrets_come_and_go(host: FleetHost) -> None:
+    steps, restarts = change(host, ONE, "one: {port: 11434, models: [llama3], secrets: {A: b}}")
+
+    assert steps == [
+        f"write {drop_in('one')}: secrets none -> set",
+        f"write {STATE}/secrets/one.env: new",
+        "reload systemd: 1 file written",
+        f"restart {unit('one')}: secrets none -> set",
+    ]
+    assert (restarts, host.environ(11434)["A"]) == (["one"], "b")
+    assert host.applied(FLEET).steps == [
+        f"write {drop_in('one')}: secrets set -> none",
+        f"remove {STATE}/secrets/one.env: no longer needed",
+        "reload systemd: 1 file written",
+        f"restart {unit('one')}: secrets set -> none",
+    ]
+    assert "A" not in host.environ(11434)
 
 
 def test_other_secrets_restart_without_a_reload_and_show_nowhere(host: FleetHost) -> None:

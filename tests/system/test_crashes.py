@@ -112,6 +112,23 @@ def test_what_answers_like_no_ollama_fails_the_proof_at_once(host: FleetHost, st
     assert status in ran.failed_checks("one")["http"]["found"]
 
 
+def test_a_server_that_hangs_while_its_unit_is_active_is_found_out(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.misbehave(11434, STANDIN_HANG="1")
+
+    status, verified, ran = (
+        host.json("status"),
+        host.json("verify", "--timeout", "4s"),
+        host.apply(None, "--timeout", "4s"),
+    )
+
+    rows = {row["instance"]: (row["active"], row["healthy"]) for row in status.envelope["data"]["instances"]}
+    assert (status.code, rows) == (3, {"one": ("active", False), "two": ("active", True)})
+    assert (verified.code, list(verified.failed_checks("one")), verified.proofs["two"]["ok"]) == (3, ["http"], True)
+    assert (ran.code, ran.changed, list(ran.failed_checks("one"))) == (1, False, ["http"])
+    assert host.json("restart", "one").proofs["one"]["ok"]
+
+
 def test_a_killed_server_comes_back_and_status_says_how_often(host: FleetHost) -> None:
     host.applied(FLEET)
     for _ in range(2):

@@ -126,6 +126,20 @@ def test_progress_goes_to_stderr_and_is_silent_with_quiet(host: FleetHost) -> No
     assert (quiet.stderr, quiet.stdout.splitlines()[-1]) == ("", "Done: 2 restarted; 2 of 2 servers proved.")
 
 
+def test_on_a_terminal_each_server_has_a_line_of_its_own_that_goes_away(host: FleetHost) -> None:
+    host.spec(FLEET)
+
+    shown = host.machine.run(
+        ["script", "--quiet", "--return", "--command", f"ollamactl apply {SPEC}", "/dev/null"], env={"TERM": "xterm"}
+    ).stdout
+
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+    drawn = {" ".join(line.split()) for line in lines}
+    assert {"one answers on 127.0.0.1:11434", "two answers on 127.0.0.1:11435"} <= drawn
+    assert "\x1b[1A" in shown  # it was drawn over itself
+    assert [line for line in lines if line.strip()][-1] == "Done: 2 started, 8 files written; 2 of 2 servers proved."
+
+
 def test_a_failure_tells_a_person_what_was_expected_and_found_and_what_to_do(host: FleetHost) -> None:
     host.spec(CRASHING)
 
