@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from ollamactl import probe
 from ollamactl.interview import Interviewer
 from ollamactl.proof import Answers, ModelSize
 from tests.unit.server import Ollama, free_port, hang, http, instance, ollama, saying, talking
@@ -75,6 +76,20 @@ def test_waiting_ends_at_the_deadline(interviewer: Interviewer) -> None:
     answer = interviewer.ask(instance(free_port()), patient=True, deadline=soon(0.3)).result(5)
     assert answer.failure == "connection refused, still after 300ms"
     assert time.monotonic() - started < 2
+
+
+def test_a_server_that_is_not_there_is_asked_ever_more_seldom(
+    interviewer: Interviewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def refuse(_: probe.Server) -> str:
+        asked.append(time.monotonic())
+        raise probe.Unreachable("connection refused")
+
+    monkeypatch.setattr(probe.Server, "version", refuse)
+    interviewer.ask(instance(1), patient=True, deadline=soon(1)).result(5)
+    assert 5 < len(asked) < 20
 
 
 def test_somebody_else_who_answers_is_not_waited_for(interviewer: Interviewer) -> None:
@@ -181,7 +196,8 @@ def test_a_fault_of_our_own_reaches_who_waits(interviewer: Interviewer, monkeypa
 def test_a_hanging_load_does_not_keep_the_program_from_its_end() -> None:
     code = (
         "import sys\n"
-        "from ollamactl.interview import Interviewer\n"
+        "from ollamactl import probe
+from ollamactl.interview import Interviewer\n"
         "from tests.unit.server import *\n"
         "with ollama(Ollama()) as port, talking(hang) as other:\n"
         "    one = Interviewer()\n"
