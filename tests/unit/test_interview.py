@@ -196,8 +196,7 @@ def test_a_fault_of_our_own_reaches_who_waits(interviewer: Interviewer, monkeypa
 def test_a_hanging_load_does_not_keep_the_program_from_its_end() -> None:
     code = (
         "import sys\n"
-        "from ollamactl import probe
-from ollamactl.interview import Interviewer\n"
+        "from ollamactl.interview import Interviewer\n"
         "from tests.unit.server import *\n"
         "with ollama(Ollama()) as port, talking(hang) as other:\n"
         "    one = Interviewer()\n"
