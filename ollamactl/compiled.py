@@ -106,7 +106,7 @@ def _as_desired(host: Host, there: Mapping[str, ObservedFile]) -> tuple[File, ..
             instance=host.layout.owner(file.path),
         )
         for _, file in sorted(there.items())
-        if file.ours
+        if file.ours and not file.leftover
     )
 
 

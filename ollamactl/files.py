@@ -48,3 +48,5 @@ class ObservedFile:
     mode: int = 0o644
     unread: bool = False
     """It is there, but the caller may not read it: a file of secrets shows to root alone."""
+    leftover: bool = False
+    """It was being written by a run that was killed: nothing reads it, and it goes with the next apply."""

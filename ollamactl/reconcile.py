@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Set
 
 from ollamactl import changes
-from ollamactl.facts import Layout
 from ollamactl.files import VIEW_NOTE, File, FileKind, ObservedFile
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, instance_name, unit_name
 from ollamactl.observed import Active, Observed, Running, UnitState
@@ -45,7 +44,7 @@ class _Scope:
         self.only = only
         self.named = {instance.name for instance in fleet.instances}
         self.layout = observed.facts.layout
-        ours = {self.layout.owner(path) for path, file in observed.files.items() if file.ours}
+        ours = {self.layout.owner(path) for path, file in observed.files.items() if file.ours and not file.leftover}
         ours |= {name for name, running in observed.running.items() if running.config}
         ours |= {name for unit in observed.wanted if (name := instance_name(unit))}
         self.leaving = frozenset(ours - self.named - {""}) & (only or frozenset(ours))
@@ -77,7 +76,9 @@ def _file_steps(
         name = scope.layout.owner(path)
         if path in wanted or not seen.ours:
             continue
-        if name in scope.leaving:
+        if seen.leftover:
+            cause = "left behind by an apply that was killed"
+        elif name in scope.leaving:
             cause = "no longer in the spec"
         elif name and scope.holds(name) and name in scope.named:
             cause = "no longer needed"
@@ -123,7 +124,7 @@ def _reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: _Sc
     """One daemon-reload where a unit file or a link changed, or where the manager has not read what is there."""
     counts = (
         ("file", "written", sum(1 for s in steps if s.kind is StepKind.WRITE and s.file and s.file.is_unit)),
-        ("file", "removed", sum(1 for s in steps if _removes_unit(s, scope.layout))),
+        ("file", "removed", sum(1 for s in steps if _removes_unit(s, observed))),
         ("link", "changed", sum(1 for s in steps if s.kind in (StepKind.ENABLE, StepKind.DISABLE))),
     )
     parts = [f"{count} {what}{'s' if count > 1 else ''} {how}" for what, how, count in counts if count]
@@ -134,8 +135,9 @@ def _reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: _Sc
     return [Step(kind=StepKind.RELOAD, subject="systemd", cause=", ".join(parts))] if parts else []
 
 
-def _removes_unit(step: Step, layout: Layout) -> bool:
-    return step.kind is StepKind.REMOVE and step.subject.startswith(f"{layout.unit_dir}/")
+def _removes_unit(step: Step, observed: Observed) -> bool:
+    of_systemd = step.subject.startswith(f"{observed.facts.layout.unit_dir}/")
+    return step.kind is StepKind.REMOVE and of_systemd and not observed.files[step.subject].leftover
 
 
 def _handed_over(fleet: Fleet, observed: Observed, scope: _Scope) -> Mapping[str, str]:

@@ -123,6 +123,8 @@ class UnitDir:
         for path in self._paths(layout):
             if file := self._observe(path, self._real(path), layout):
                 found[path] = file
+        for path in self.leftovers(layout):
+            found[path] = ObservedFile(path=path, data=b"", ours=True, leftover=True)
         return found
 
     def links(self, layout: Layout | None = None) -> Links:
@@ -161,7 +163,7 @@ class UnitDir:
     def leftovers(self, layout: Layout | None = None) -> tuple[str, ...]:
         """Temporary files that a killed run left behind."""
         layout = layout or self._layout
-        folders = [layout.unit_dir, *self._drop_in_folders(layout)]
+        folders = [layout.unit_dir, layout.state_dir, *self._drop_in_folders(layout)]
         found = [f"{folder}/{entry.name}" for folder in folders for entry in self._scan(folder)]
         found += self._files_below(layout.secrets)
         found += self._files_below(layout.views)

@@ -59,6 +59,27 @@ def test_after_a_kill_in_the_middle_of_an_apply_the_next_one_converges(host: Fle
     assert listing(host) == clean
 
 
+def test_what_a_killed_apply_was_writing_goes_with_the_next_one(host: FleetHost) -> None:
+    host.applied(fleet(4096, names=NAMES[:1]))
+    half = [
+        f"{UNITS}/.ollamactl-1-0",
+        f"{UNITS}/ollama@i00.service.d/.ollamactl-1-1",
+        f"{UNITS}/ollama@i01.service.d/.ollamactl-1-2",
+        f"{STATE}/views/i00/registry.ollama.ai/library/llama3/.ollamactl-1-3",
+    ]
+    for path in half:
+        host.machine.write(path, "half")
+    started = host.invocations("i00")
+
+    ran = host.applied()
+
+    assert ran.steps == [f"remove {path}: left behind by an apply that was killed" for path in sorted(half)]
+    assert [path for path in half if host.machine.exists(path)] == []
+    assert host.invocations("i00") == started
+    assert host.models(12000) == ["llama3:latest"]
+    assert host.applied().steps == []
+
+
 def test_a_first_apply_that_was_killed_is_finished_by_the_next(host: FleetHost) -> None:
     host.spec(fleet(4096, start_ms=1500))
     applying = host.machine.popen(["ollamactl", "apply", SPEC])
@@ -81,6 +102,8 @@ def test_an_interrupt_ends_apply_and_leaves_what_a_plan_can_mend(host: FleetHost
 
     assert applying.returncode == 130
     assert "Traceback" not in stdout + stderr
+    # What had been queued goes on; what had not is the next apply's to start
+    assert {step.split()[0] for step in host.applied().steps} <= {"start"}
     assert host.applied().steps == []
 
 

@@ -223,13 +223,14 @@ def test_without_root_it_is_not_permitted(units: UnitDir, root: Path) -> None:
         os.seteuid(0)
 
 
-def test_what_a_killed_run_left_is_listed_removed_and_not_taken_for_a_file(units: UnitDir, root: Path) -> None:
+def test_what_a_killed_run_left_is_listed_removed_and_told_from_files(units: UnitDir, root: Path) -> None:
     units.write_all([drop_in("a"), view("a")])
     left = [f"{UNITS}/.ollamactl-1-0", f"{Path(drop_in('a').path).parent}/.ollamactl-1-1", f"{Path(view('a').path).parent}/.ollamactl-1-2"]  # fmt: skip  # noqa: E501
     for path in left:
         (root / path[1:]).write_bytes(b"half")
     assert units.leftovers() == tuple(sorted(left))
-    assert len(units.managed()) == 2
+    assert {path for path, file in units.managed().items() if file.leftover} == set(left)
+    assert len(units.managed()) == 2 + len(left)
     for path in left:
         units.remove(path)
     assert units.leftovers() == ()
