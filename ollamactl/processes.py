@@ -8,11 +8,14 @@ pathlib. Who may not look (another user's process) gets None, as for a process t
 import os
 import time
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 _COMMAND_LENGTH = 200
+_CARDS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd", "/dev/dxg")
+"""NVIDIA's, the kernel's own and AMD's nodes, and Windows' for its Linux guests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,33 @@ def owner(inode: int, proc: Path = _PROC) -> Process | None:
         if holds_socket(pid, {inode}, proc):
             return describe(pid, proc)
     return None
+
+
+def family(pid: int, proc: Path = _PROC) -> tuple[int, ...]:
+    """The process and all that descend from it and have not been orphaned; each thread has children of its own."""
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        try:
+            threads = os.listdir(f"{proc}/{found[-1]}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            todo += map(int, _read(f"{proc}/{found[-1]}/task/{thread}/children").split())
+    return tuple(found)
+
+
+def open_cards(pid: int, proc: Path = _PROC) -> tuple[str, ...] | None:
+    """The device nodes of cards that the process has open, sorted; None where the caller may not look."""
+    folder = f"{proc}/{pid}/fd/"
+    nodes = set()
+    try:
+        for number in os.listdir(folder):
+            with suppress(FileNotFoundError):
+                nodes.add(os.readlink(folder + number))
+    except OSError:
+        return None
+    return tuple(sorted(node for node in nodes if node.startswith(_CARDS)))
 
 
 def describe(pid: int, proc: Path = _PROC) -> Process:

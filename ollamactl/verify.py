@@ -30,12 +30,25 @@ def prove(subjects: Iterable[Subject], *, user: bool, proc: Path = Path("/proc")
 
 def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, proc: Path) -> Proof:
     instance, unit = subject.instance, subject.unit
-    evidence = Evidence(unit=unit, answers=subject.answers, restarts_before=subject.restarts_before)
+    answers = _on_cpu(subject.answers) if _uses_no_card(subject, proc) else subject.answers
+    evidence = Evidence(unit=unit, answers=answers, restarts_before=subject.restarts_before)
     evidence = _with_holder(evidence, instance, listeners.serving(sockets, instance.host, instance.port), proc)
     proof = judge(instance, subject.expected, evidence)
     if not proof.ok and (unit.active is not Active.ACTIVE or subject.answers.failure or unit.restarts):
         proof = replace(proof, evidence=replace(evidence, journal=journal.tail(unit.name, user=user)))
     return proof
+
+
+def _uses_no_card(subject: Subject, proc: Path) -> bool:
+    """Whether it is sure that no process of the unit computes on a card: none has a node of one open."""
+    if not subject.unit.main_pid or not any(size.size_vram for size in subject.answers.loaded.values()):
+        return False
+    return {processes.open_cards(pid, proc) for pid in processes.family(subject.unit.main_pid, proc)} == {()}
+
+
+def _on_cpu(answers: Answers) -> Answers:
+    """The answers without VRAM: Ollama takes every buffer that is not named CPU for it, Intel's AMX buffers too."""
+    return replace(answers, loaded={name: replace(size, size_vram=0) for name, size in answers.loaded.items()})
 
 
 def _with_holder(evidence: Evidence, instance: Instance, sockets: Sequence[listeners.Listener], proc: Path) -> Evidence:

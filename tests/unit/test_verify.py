@@ -11,7 +11,7 @@ import pytest
 
 from ollamactl.model import Backend, Instance
 from ollamactl.observed import Active, UnitState
-from ollamactl.proof import Answers, CheckKind, Expected, Proof
+from ollamactl.proof import Answers, CheckKind, Expected, ModelSize, Proof
 from ollamactl.verify import Subject, expectations, prove
 from tests.unit.server import free_port, instance, saying, talking
 
@@ -134,6 +134,47 @@ def test_the_journal_is_read_for_a_server_that_is_down_and_no_other() -> None:
         assert proved(port, unit(os.getpid())).evidence.journal == ()
     with squatter() as (_, port):
         assert proved(port, unit(os.getpid())).evidence.journal == ()
+
+
+def fake_process(proc: Path, pid: int, *opened: str, children: str = "") -> None:
+    (proc / f"{pid}/task/{pid}").mkdir(parents=True)
+    (proc / f"{pid}/task/{pid}/children").write_text(children)
+    (proc / f"{pid}/fd").mkdir()
+    for number, target in enumerate(opened):
+        (proc / f"{pid}/fd/{number}").symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("node", "vram"),
+    [
+        ("/dev/nvidia0", 500),
+        ("/dev/dri/renderD128", 500),
+        ("/dev/kfd", 500),
+        ("/dev/null", 0),
+        ("/home/nvidia0", 0),
+    ],
+)
+def test_what_ollama_takes_for_vram_is_none_without_an_open_card(tmp_path: Path, node: str, vram: int) -> None:
+    fake_process(tmp_path, 77, "/dev/null", children="78 79 ")
+    fake_process(tmp_path, 78, "socket:[4]")
+    fake_process(tmp_path, 79, "/dev/null", node)
+    answers = Answers(version="1", loaded={"m:latest": ModelSize(size=1000, size_vram=500)})
+    subject = Subject(instance=instance(9), unit=unit(77), answers=answers, expected=Expected())
+
+    (proof,) = prove([subject], user=False, proc=tmp_path)
+
+    assert proof.evidence.answers.loaded["m:latest"] == ModelSize(size=1000, size_vram=vram)
+
+
+def test_what_ollama_says_counts_where_nobody_may_look(tmp_path: Path) -> None:
+    fake_process(tmp_path, 77, "/dev/null")
+    (tmp_path / "77/fd").rename(tmp_path / "77/hidden")
+    answers = Answers(version="1", loaded={"m:latest": ModelSize(size=1000, size_vram=500)})
+    subject = Subject(instance=instance(9), unit=unit(77), answers=answers, expected=Expected())
+
+    (proof,) = prove([subject], user=False, proc=tmp_path)
+
+    assert proof.evidence.answers == answers
 
 
 CPU = Instance(name="cpu", port=1, models=("m:latest", "lost:latest"), gpus=())
