@@ -49,9 +49,10 @@ _FOLLOWS = {
 """Directives that change along with a key which is told already, or else are told by its name alone."""
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
 _STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "UMask", "ProtectHome")
+_PLACE = "source"
 _RECORDED = {
     record.INSTANCE: {"models": "models", "backend": "backend", "state": "state", "enabled": "enabled"},
-    record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": "source"},
+    record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": _PLACE},
 }
 _UNSET = {
     "allow": "any",
@@ -107,7 +108,8 @@ def describe(old: str, new: str) -> tuple[str, ...]:
     Nothing for texts that differ in comments only. The values of variables that look secret are left out.
     """
     before, after = _Reading(old), _Reading(new)
-    causes = _pairs(before.words, after.words)
+    moved = _moved(before.words, after.words)
+    causes = _pairs(before.words, after.words) + moved
     told = {cause.split(" ", 1)[0] for cause in causes}
     if "egress" in told:
         causes = [cause for cause in causes if not cause.startswith("allow ")]
@@ -158,7 +160,8 @@ class _Reading:
         for name, word in _RECORDED.get(f"{key}=", {}).items():
             if name in values:
                 found = values[name]
-                self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else str(found).lower()
+                text = str(found).lower() if isinstance(found, bool) else str(found)
+                self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else text
         if values and "gpus" not in values and values.get("backend") == "vulkan":
             self.words["gpus"] = "all"  # hidden from CUDA and ROCm, but all the same every card
 
@@ -190,6 +193,15 @@ def _pairs(before: dict[str, str], after: dict[str, str]) -> list[str]:
         f"{word} {before.get(word, _UNSET.get(word, 'none'))} -> {after.get(word, _UNSET.get(word, 'none'))}"
         for word in _changed(before, after)
     ]
+
+
+def _moved(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The spec's own place is no key of it; takes it from both, so that it is told once."""
+    old, new = before.pop(_PLACE, None), after.pop(_PLACE, None)
+    if old == new or new is None:
+        return []
+    now = f"the spec is now at {new}" if new else "the spec now comes from standard input"
+    return [now if old is None else f"{now}, was at {old}" if old else f"{now}, came from standard input"]
 
 
 def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -71,6 +71,15 @@ def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
     return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
 
 
+def installed_source(files: Mapping[str, ObservedFile]) -> str | None:
+    """The spec that the installed fleet came from, empty for standard input; None where nothing says so."""
+    for path, file in files.items():
+        if file.ours and path.endswith(".target"):
+            source = (_values(file.data, FLEET) or {}).get("source")
+            return source if isinstance(source, str) else None
+    return None
+
+
 def _values(data: bytes, prefix: str) -> dict[str, Any] | None:
     for line in data.decode(errors="replace").splitlines():
         if line.startswith(prefix):

@@ -1,5 +1,6 @@
 """Where a spec's text comes from: a path, standard input, or the usual places."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class Source:
     name: str
     """As the user named it; messages begin with it."""
     path: str = ""
-    """The absolute path, empty for standard input."""
+    """The absolute path, empty for standard input; a link stays one, since what it leads to changes."""
     data: bytes
 
 
@@ -39,7 +40,7 @@ def read(path: str | None) -> Source:
             return Source(name="<stdin>", data=stream.read(_MAX_BYTES))
     try:
         with Path(path).open("rb") as stream:
-            return Source(name=path, path=str(Path(path).resolve()), data=stream.read(_MAX_BYTES))
+            return Source(name=path, path=str(Path(path).absolute()), data=stream.read(_MAX_BYTES))
     except PermissionError as error:
         raise NotPermitted(
             f"{path}: only its owner may read this spec", hint="type the same command with sudo"
@@ -47,3 +48,16 @@ def read(path: str | None) -> Source:
     except OSError as error:
         problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
         raise SpecError([problem]) from error
+
+
+def same_file(old: str, new: str) -> bool | None:
+    """Whether two specs' paths, empty for standard input, are one file; None where the old one is no more."""
+    if old == new or not old:
+        return True if old == new else None
+    try:
+        there = Path(old).stat()
+        return bool(new) and os.path.samestat(there, Path(new).stat())
+    except PermissionError:
+        return False  # it may well be there, and another; root will know
+    except OSError:
+        return None

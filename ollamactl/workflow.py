@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, lock, pins, precheck, store
+from ollamactl import binary, lock, pins, precheck, record, replacement, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Tell, execute, lay_out_offline
@@ -19,7 +19,7 @@ from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile
-from ollamactl.source import Source
+from ollamactl.source import Source, same_file
 from ollamactl.verify import expectations
 
 LOCK = "/run/lock/ollamactl.lock"
@@ -73,9 +73,24 @@ class NotReadyError(HostError):
         return self._problems
 
 
-def plan(host: Host, source: Source, *, only: Collection[str] = ()) -> Planned:
-    """The plan for a spec on a host, and everything that is wrong or worth knowing, all at once."""
-    return make_plan(host, compile_spec(host, source), only=only)
+def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: bool = False) -> Planned:
+    """The plan for a spec on a host, and everything that is wrong or worth knowing, all at once.
+
+    `replacing`: it may remove instances that came from another spec.
+    """
+    if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
+        source = replace(source, path=home)  # the fleet stays the one of its own spec
+    planned = make_plan(host, compile_spec(host, source), only=only)
+    return replace(planned, problems=(*_replaced(host, planned, wanted=replacing), *planned.problems))
+
+
+def _replaced(host: Host, planned: Planned, *, wanted: bool) -> Iterable[Problem]:
+    names = replacement.leaving(planned.fleet, planned.plan)
+    old, new = record.installed_source(planned.compiled.there) if names else None, planned.fleet.source
+    if old is None or (same := same_file(old, new)):
+        return
+    command = f"{'ollamactl --user' if host.user else 'sudo ollamactl'} apply"
+    yield replacement.problem(names, old=old, new=new, there=same is False, wanted=wanted, command=command)
 
 
 def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> Planned:
@@ -130,15 +145,22 @@ def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
 
 
 def apply(
-    host: Host, source: Source, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
+    host: Host,
+    source: Source,
+    *,
+    only: Collection[str] = (),
+    replacing: bool = False,
+    load: bool = False,
+    timeout: float,
+    tell: Tell,
 ) -> Applied:
     """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be.
 
-    `timeout` in seconds is for all starts and answers together.
+    `timeout` in seconds is for all starts and answers together; `replacing` as in `plan`.
     """
     require_root(host, "apply")
     with locked(host, tell):
-        planned = plan(host, source, only=only)
+        planned = plan(host, source, only=only, replacing=replacing)
         if planned.errors:
             raise NotReadyError(planned.problems)
         applied = carry_out(host, planned, load=load, timeout=timeout, tell=tell)

@@ -112,6 +112,12 @@ def only_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--only", metavar="NAME", multiple=True, help=help_text)(function)
 
 
+def replace_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--replace: this spec instead of another."""
+    help_text = "Take the place of a fleet that another spec describes."
+    return click.option("--replace", is_flag=True, help=help_text)(function)
+
+
 def timeout_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--timeout with units."""
     return click.option(

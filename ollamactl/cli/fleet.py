@@ -2,7 +2,7 @@
 
 import click
 
-from ollamactl.cli.common import Settings, command, only_option, spec_argument, timeout_option
+from ollamactl.cli.common import Settings, command, only_option, replace_option, spec_argument, timeout_option
 from ollamactl.errors import ExitCode, NotPermitted
 from ollamactl.result import Result
 
@@ -33,7 +33,7 @@ def render(
 
     host = settings.host(systemd=systemd_version)
     if diff:
-        planned = workflow.plan(host, source.read(spec), only=only)
+        planned = workflow.plan(host, source.read(spec), only=only, replacing=True)
         text = report.diff_text(planned.plan)
         changed = report.plan_data(planned.plan, diff=True)
         return Result(command="render", problems=planned.problems, data={"steps": changed}, text=text)
@@ -45,18 +45,28 @@ def render(
 @spec_argument
 @click.option("--diff", is_flag=True, help="Show each file's change.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when there is something to do.")
+@replace_option
 @only_option
-def plan(settings: Settings, spec: str | None, diff: bool, exit_code: bool, only: tuple[str, ...]) -> Result:
+def plan(
+    settings: Settings, spec: str | None, diff: bool, exit_code: bool, replace: bool, only: tuple[str, ...]
+) -> Result:
     """Show what apply would do, step by step, and why."""
-    return _plan(settings, "plan", spec, diff=diff, exit_code=exit_code, only=only)
+    return _plan(settings, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only)
 
 
 def _plan(
-    settings: Settings, name: str, spec: str | None, *, diff: bool, exit_code: bool, only: tuple[str, ...]
+    settings: Settings,
+    name: str,
+    spec: str | None,
+    *,
+    diff: bool,
+    exit_code: bool,
+    replace: bool,
+    only: tuple[str, ...],
 ) -> Result:
     from ollamactl import report, source, workflow
 
-    planned = workflow.plan(settings.host(), source.read(spec), only=only)
+    planned = workflow.plan(settings.host(), source.read(spec), only=only, replacing=replace)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
     return Result(
@@ -74,6 +84,7 @@ def _plan(
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
 @click.option("--load", is_flag=True, help="Also prove that every model loads, and where.")
+@replace_option
 @timeout_option
 @only_option
 def apply(
@@ -82,18 +93,21 @@ def apply(
     dry_run: bool,
     diff: bool,
     load: bool,
+    replace: bool,
     timeout: float,
     only: tuple[str, ...],
 ) -> Result:
     """Make the host match the spec, and prove it."""
     if dry_run:
-        return _plan(settings, "apply", spec, diff=diff, exit_code=False, only=only)
+        return _plan(settings, "apply", spec, diff=diff, exit_code=False, replace=replace, only=only)
     from ollamactl import source, workflow
     from ollamactl.output import Progress
 
     text = source.read(spec)
     with Progress(enabled=_progress(settings)) as tell:
-        applied = workflow.apply(settings.host(), text, only=only, load=load, timeout=timeout, tell=tell)
+        applied = workflow.apply(
+            settings.host(), text, only=only, replacing=replace, load=load, timeout=timeout, tell=tell
+        )
     return _applied("apply", applied, settings, diff=diff)
 
 

@@ -208,7 +208,7 @@ def test_nvidia_smi_adds_what_the_drivers_files_do_not_tell(fleet: FleetHost) ->
 def test_a_card_that_is_not_there_is_refused_with_those_that_are(fleet: FleetHost) -> None:
     path = fleet.spec("version: 1\ninstances: {llama3: {port: 12000, gpus: [4], backend: cuda}}\n", "/tmp/other.yaml")
 
-    refused = fleet.json("apply", path)
+    refused = fleet.json("apply", "--replace", path)
 
     assert (refused.code, refused.changed) == (1, False)
     there = f"there are 0 = {H100} (NVIDIA H100 80GB HBM3), 1 = 0000:c1:00.0 (NVIDIA RTX 5000 Ada Generation)"

@@ -124,7 +124,7 @@ def test_a_second_apply_waits_for_the_first_and_then_has_nothing_to_do(host: Fle
 def test_two_specs_at_once_end_as_one_of_them_and_not_as_a_mixture(host: FleetHost) -> None:
     host.spec(fleet(4096, names=NAMES[:6]))
     host.spec(fleet(2048, names=NAMES[6:]), path="/etc/ollamactl/other.yaml")
-    commands = [["ollamactl", "apply", path] for path in (SPEC, "/etc/ollamactl/other.yaml")]
+    commands = [["ollamactl", "apply", "--replace", path] for path in (SPEC, "/etc/ollamactl/other.yaml")]
     running = [host.machine.popen(command, stdout=subprocess.DEVNULL) for command in commands]
 
     assert [process.wait(60) for process in running] == [0, 0]

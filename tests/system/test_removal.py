@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.system.fleethost import STATE, TARGET, UNITS, FleetHost, drop_in, edited, unit
+from tests.system.fleethost import SPEC, STATE, TARGET, UNITS, FleetHost, drop_in, edited, unit
 
 TWO = "  two: {port: 11435, models: [mistral], secrets: {TOKEN: x}}\n"
 FLEET = f"""
@@ -61,6 +61,37 @@ def test_a_failed_instance_that_shall_be_stopped_is_no_longer_failed(host: Fleet
     assert host.states("two") == {"two": "inactive"}
     assert host.json("status").code == 0
     assert host.applied().steps == []
+
+
+def test_another_spec_takes_the_fleets_place_only_when_that_was_asked_for(host: FleetHost) -> None:
+    host.applied(FLEET)
+    started, before = host.invocations("one", "two"), host.files()
+    other = host.spec(edited(ONE, "one: {port: 11434", "other: {port: 11440"), "/home/other.yaml")
+
+    refused = host.json("apply", other)
+
+    assert (refused.code, refused.changed) == (1, False)
+    assert refused.errors == [f": the installed fleet comes from {SPEC}; applying {other} would remove one and two"]
+    assert f"sudo ollamactl apply --replace {other}" in refused.hints[0]
+    assert (host.invocations("one", "two"), host.files()) == (started, before)
+    assert host.json("plan", other, user="nobody").errors == refused.errors
+    assert host.json("apply", "--replace", other).code == 0
+    assert host.states("one", "two", "other") == {"one": "inactive", "two": "inactive", "other": "active"}
+
+
+def test_a_spec_that_moved_is_told_and_touches_no_server(host: FleetHost) -> None:
+    host.applied(FLEET)
+    started, before = host.invocations("one", "two"), host.files()
+    host.machine.run(["mv", SPEC, "/home/fleet.yaml"])
+
+    ran = host.json("apply", "/home/fleet.yaml")
+
+    why = f"the spec is now at /home/fleet.yaml, was at {SPEC}"
+    assert (ran.code, ran.steps) == (0, [f"write {UNITS}/{TARGET}: {why}", "reload systemd: 1 file written"])
+    assert host.invocations("one", "two") == started
+    assert [path for path, words in host.files().items() if before[path] != words] == [
+        f"{UNITS}/{TARGET}", f"{STATE}/compiled.json",
+    ]  # fmt: skip
 
 
 def test_a_spec_without_instances_removes_the_whole_fleet(host: FleetHost) -> None:

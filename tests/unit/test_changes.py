@@ -34,6 +34,11 @@ def template(fleet: Fleet) -> str:
     return text
 
 
+def target(fleet: Fleet) -> str:
+    (text,) = [file.data.decode() for file in render(fleet, FACTS) if file.kind is FileKind.TARGET]
+    return text
+
+
 @pytest.mark.parametrize(
     ("change", "causes"),
     [
@@ -81,6 +86,22 @@ def test_a_change_of_the_template() -> None:
     assert describe(before, after) == ("binary /usr/local/bin/ollama -> /opt/ollama",)
     assert describe(before, before.replace("UMask=0077", "UMask=0027")) == ("UMask= changed",)
     assert describe(f"# older words\n{before}", before) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("/etc/Fleet.yaml", "/home/ada/f.yaml", ("the spec is now at /home/ada/f.yaml, was at /etc/Fleet.yaml",)),
+        ("", "/home/Ada/f.yaml", ("the spec is now at /home/Ada/f.yaml, came from standard input",)),
+        ("/etc/fleet.yaml", "", ("the spec now comes from standard input, was at /etc/fleet.yaml",)),
+        ("/etc/fleet.yaml", "/etc/fleet.yaml", ()),
+    ],
+)
+def test_another_place_of_the_spec_is_told_in_words(old: str, new: str, words: tuple[str, ...]) -> None:
+    assert describe(target(Fleet(source=old)), target(Fleet(source=new))) == words
+    assert describe(target(Fleet(source=old)).replace('"source"', '"from"'), target(Fleet(source=new))) == (
+        (f"the spec is now at {new}",) if new else ("the spec now comes from standard input",)
+    )
 
 
 def test_another_store_is_one_change() -> None:

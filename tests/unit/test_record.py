@@ -127,6 +127,24 @@ def test_what_the_fleet_shares_comes_back(binary: str, models_dir: str, source: 
     assert installed(record.fleet_line(fleet), path=f"{UNITS}/ollama-fleet.target") == fleet
 
 
+@pytest.mark.parametrize(
+    ("line", "source"),
+    [
+        ('Fleet={"source":"/root/fleet.yaml"}', "/root/fleet.yaml"),
+        ('Fleet={"source":""}', ""),
+        ('Fleet={"source":7}', None),
+        ("Fleet={}", None),
+        ("", None),
+    ],
+)
+def test_where_the_installed_fleet_came_from(line: str, source: str | None) -> None:
+    path = f"{UNITS}/ollama-fleet.target"
+    file = ObservedFile(path=path, data=line.encode(), ours=True)
+    assert record.installed_source({path: file}) == source
+    assert record.installed_source({path: replace(file, ours=False)}) is None
+    assert record.installed_source({}) is None
+
+
 def test_a_rendered_fleet_comes_back_sorted_by_name() -> None:
     a, b = (Instance(name=name, port=port, models=("m:latest",)) for name, port in (("a", 1), ("b", 2)))
     fleet = Fleet(models_dir="/srv/models", instances=(b, a), source="/root/fleet.yaml")
