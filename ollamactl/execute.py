@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 
 from ollamactl.errors import HostError, OllamactlError, Problem
 from ollamactl.host import FileStore, Job, JobDone, ServiceManager
@@ -198,10 +199,12 @@ class _Starter:
         paths = {self.manager.object_path(unit): unit for unit in self.waiting}
         answered: deque[str] = deque()
         wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        telling = Lock()
 
         def on_answer(unit: str, _: object) -> None:
-            answered.append(unit)
-            os.eventfd_write(wake, 1)
+            with telling:
+                answered.append(unit)
+                os.eventfd_write(wake, 1)
 
         pending = set(self.asked)
         for unit, future in self.asked.items():
@@ -220,7 +223,8 @@ class _Starter:
                 changed |= self.slow
             self._look(changed & pending)
         # Not on the way of an exception: a late answer would write to whatever has this number then.
-        os.close(wake)
+        with telling:  # the last answer is known before its thread has written
+            os.close(wake)
 
     def _look(self, units: Collection[str]) -> None:
         for state in self.manager.units(sorted(units)) if units else ():

@@ -1,9 +1,11 @@
 """A plan carried out, on a manager that writes down what it is asked and real servers to be proved."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -208,6 +210,26 @@ def test_a_server_that_never_answers_is_waited_for_until_the_time_is_up(lab: Lab
 def test_a_server_that_is_late_is_proved_when_it_answers(lab: Lab) -> None:
     with ollama(Ollama(), bound_for=0.5) as port:
         assert lab.execute(*started(named("a", port))).ok
+
+
+def test_an_answer_that_was_seen_may_still_be_waking_the_one_who_waits(
+    lab: Lab, serve: Callable[[str], Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, woken, write, errors = Event(), Event(), os.eventfd_write, []
+
+    def late(descriptor: int, value: int) -> None:
+        ended.wait(0.5)
+        try:
+            write(descriptor, value)
+        except OSError as error:
+            errors.append(error)
+        woken.set()
+
+    monkeypatch.setattr(os, "eventfd_write", late)
+    assert lab.execute(*started(serve("a"))).ok
+    ended.set()
+    assert woken.wait(5)
+    assert not errors
 
 
 def test_a_manager_that_is_lost_while_starting_does_not_hide_what_was_done(lab: Lab) -> None:
