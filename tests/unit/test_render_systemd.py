@@ -51,7 +51,7 @@ def test_verify_has_nothing_to_say(case: str, analyze: str, version: int, tmp_pa
     instances = tuple(replace(each, requires=(), after=()) for each in fleet.instances)
     units = install(tmp_path, replace(fleet, instances=instances), facts, version)
     manager = ["--user"] if facts.layout.user else []
-    done = run(tmp_path, analyze, "verify", "--man=no", *manager, *units)
+    done = run(tmp_path, analyze, "verify", *manager, *units)
     assert (done.stdout, done.returncode) == ("", 0)
 
 
