@@ -57,16 +57,18 @@ class Problem:
     instance: str = ""
 
     def __str__(self) -> str:
-        """`file:line:col: path: message`, the source line with a caret, the hint: as many as are known."""
-        head = ": ".join(part for part in (self.path, self.message) if part)
-        lines = [head if self.severity is Severity.ERROR else f"{self.severity}: {head}"]
-        if self.location:
-            at = self.location
-            lines[0] = f"{at.file}:{at.line}:{at.column}: {lines[0]}"
-            if at.source and self.severity is not Severity.NOTE:
-                start = max(0, at.column - 61)
-                lines.append(f"    {at.source[start : start + 120]}")
-                lines.append(" " * (4 + at.column - 1 - start) + "^")
+        """`file:line:col: path: message`, or with the severity for what is no error or has no place in a spec.
+
+        Then the source line with a caret, and the hint: as many as are known.
+        """
+        at = self.location
+        place = f"{at.file}:{at.line}:{at.column}" if at else ""
+        severity = "" if at and self.severity is Severity.ERROR else str(self.severity)
+        lines = [": ".join(part for part in (place, severity, self.path, self.message) if part)]
+        if at and at.source and self.severity is not Severity.NOTE:
+            start = max(0, at.column - 61)
+            lines.append(f"    {at.source[start : start + 120]}")
+            lines.append(" " * (4 + at.column - 1 - start) + "^")
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)

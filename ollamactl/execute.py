@@ -188,7 +188,8 @@ class _Starter:
             (outcome.done if done.ok else outcome.failed).append(steps[done.unit])
             if done.ok:
                 if step := self.waiting.get(done.unit):
-                    self.tell(step.instance, "started, waiting for its answer")
+                    how = "restarted" if steps[done.unit].kind is StepKind.RESTART else "started"
+                    self.tell(step.instance, f"{how}, waiting for its answer")
                     self._ask(step, patient=True)
             else:
                 self.tell(steps[done.unit].instance, f"did not start: {done.result}")
@@ -236,7 +237,7 @@ class _Starter:
         step = self.waiting.get(unit)
         if step and step.target:
             failure = self._answers(unit).failure
-            self.tell(step.instance, f"no answer: {failure}" if failure else f"answers on {step.target.listen}")
+            self.tell(step.instance, f"failed: {failure}" if failure else f"answers on {step.target.listen}")
 
     def _answers(self, unit: str) -> Answers:
         future = self.asked.get(unit)

@@ -20,6 +20,10 @@ class Active(StrEnum):
     MAINTENANCE = "maintenance"
 
 
+UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
+"""It runs, or is on the way to it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitState:
     """A unit as the manager tells it; what is not loaded is simply inactive."""

@@ -1,6 +1,7 @@
 """The smaller commands: start, stop and restart what is installed, environments, rendered files, a first spec."""
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -11,30 +12,52 @@ from ollamactl.execute import Tell
 from ollamactl.files import File
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.observe import Host, read_facts
+from ollamactl.observed import UP, Active, UnitState
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.probe import dial_address
 from ollamactl.source import Source
 from ollamactl.workflow import Applied, NotReadyError, carry_out, chosen, installed, limit, locked, make_plan
 
-_VERBS = {"start": StepKind.START, "stop": StepKind.STOP, "restart": StepKind.RESTART}
-
 
 def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
-    """Starts, stops or restarts installed servers through the manager, and proves those that run then."""
-    kind = _VERBS[verb]
+    """Starts, stops or restarts installed servers through the manager, and proves those that run then.
+
+    Who is already as it was asked for is left alone, and proved all the same.
+    """
     with locked(host, tell):
         compiled = installed(host)
-        steps = []
+        planned = make_plan(host, compiled)
+        starting = {step.subject for step in planned.plan.of(StepKind.WAIT)}
+        steps: list[Step] = []
+        idle: Counter[str] = Counter()
         for i in chosen(compiled.fleet, names):
-            if not names and i.state is State.STOPPED and kind is not StepKind.STOP:
+            if not names and i.state is State.STOPPED and verb != "stop":
                 # `state: stopped` in the spec means: only when asked for by name.
+                idle["left stopped, as in the spec"] += 1
                 continue
-            steps.append(Step(kind=kind, subject=i.unit, cause="asked for", instance=i.name))
-            if kind is not StepKind.STOP:
-                steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
+            kind = _kind(verb, planned.observed.unit(i.unit))
+            if kind:
+                steps.append(Step(kind=kind, subject=i.unit, cause="asked for", instance=i.name))
+            else:
+                idle["already stopped" if verb == "stop" else "already running"] += 1
+            if verb != "stop":
+                if kind or i.unit in starting:
+                    steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
                 steps.append(Step(kind=StepKind.VERIFY, subject=i.unit, instance=i.name, target=i))
-        planned = replace(make_plan(host, compiled), plan=Plan(steps=tuple(steps)), problems=())
-        return carry_out(host, planned, load=False, timeout=timeout, tell=tell)
+        planned = replace(planned, plan=Plan(steps=tuple(steps)), problems=())
+        applied = carry_out(host, planned, load=False, timeout=timeout, tell=tell)
+        applied.outcome.idle = ", ".join(f"{count} {words}" for words, count in sorted(idle.items()))
+        return applied
+
+
+def _kind(verb: str, unit: UnitState) -> StepKind | None:
+    """What it takes to do as asked with a unit in this state; None where it is so already."""
+    up = unit.active in UP and not unit.crash_looping
+    if verb == "stop":
+        return None if unit.active is Active.INACTIVE else StepKind.STOP
+    if up:
+        return StepKind.RESTART if verb == "restart" else None
+    return StepKind.START
 
 
 def rendered(host: Host, source: Source, *, only: Collection[str] = ()) -> tuple[File, ...]:

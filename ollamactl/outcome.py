@@ -18,6 +18,8 @@ class Outcome:
     """False where a failure ended it before the last step."""
     problems: list[Problem] = field(default_factory=list)
     proofs: tuple[Proof, ...] = ()
+    idle: str = ""
+    """Whom there was nothing to do for, in words: `2 already running`."""
 
     @property
     def changed(self) -> bool:

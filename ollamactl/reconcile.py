@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from ollamactl import changes
 from ollamactl.files import VIEW_NOTE, File, FileKind, ObservedFile
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, instance_name, unit_name
-from ollamactl.observed import Active, Observed, Running, UnitState
+from ollamactl.observed import UP, Active, Observed, Running, UnitState
 from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
@@ -14,7 +14,6 @@ _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
 _UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
 _STARTING_SECONDS = 180.0
 """How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
-_UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
 
 
 def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
@@ -173,7 +172,7 @@ def _instance_steps(
 ) -> Iterable[Step]:
     name, unit, state = instance.name, instance.unit, observed.unit(instance.unit)
     if instance.state is State.STOPPED:
-        if state.active in (*_UP, Active.FAILED):
+        if state.active in (*UP, Active.FAILED):
             yield Step(kind=StepKind.STOP, subject=unit, cause="state: stopped", instance=name)
         return
     kind, cause = _start_or_restart(instance, wanted, observed, state, causes)
@@ -201,7 +200,7 @@ def _start_or_restart(
 ) -> tuple[StepKind | None, str]:
     if state.crash_looping:
         return StepKind.RESTART, "it is crash-looping"
-    if state.active not in _UP:
+    if state.active not in UP:
         if state.active is Active.FAILED:
             return StepKind.START, "it has failed"
         return StepKind.START, "it is not running" if _drop_in(instance.name, observed) in observed.files else "new"

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Gpu
 from ollamactl.files import File, FileKind
 from ollamactl.outcome import Outcome
@@ -37,8 +38,14 @@ def summary(plan: Plan) -> str:
     servers = ((StepKind.START, "start"), (StepKind.RESTART, "restart"), (StepKind.STOP, "stop"))
     files = ((StepKind.WRITE, "write"), (StepKind.REMOVE, "remove"))
     parts = [f"{count} to {what}" for kind, what in servers if (count := _servers(plan, kind))]
-    parts += [f"{_count(count, 'file')} to {what}" for kind, what in files if (count := len(plan.of(kind)))]
+    parts += [f"{plural(count, 'file')} to {what}" for kind, what in files if (count := len(plan.of(kind)))]
     return ", ".join(parts) or "nothing to start or stop"
+
+
+def refused(problems: Iterable[Problem], what: str) -> str:
+    """`apply would refuse this: 2 errors above.`, for problems that are printed before it."""
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    return f"{what} {plural(errors, 'error')} above."
 
 
 def diff_text(plan: Plan) -> str:
@@ -123,29 +130,42 @@ def proof_data(proofs: Iterable[Proof]) -> list[dict[str, Any]]:
     ]
 
 
-def outcome_text(outcome: Outcome, *, verbose: bool = False) -> str:
-    """What a command that changes things says at its end."""
+_WHY = "What stands above says why"
+
+
+def outcome_text(outcome: Outcome, *, verbose: bool = False, look: str = "") -> str:
+    """What a command that changes things says at its end; `look` is the command that shows how the servers are."""
     lines = proof_lines(outcome.proofs, verbose=verbose)
-    if outcome.complete:
-        idle = "Nothing to do" if outcome.ok else "Nothing was changed"
-        parts = [f"Done: {_counted(outcome.done)}" if outcome.changed else idle]
+    proved = [_proved(outcome.proofs)] if outcome.proofs else []
+    if outcome.ok:
+        idle = f"Nothing to do: {outcome.idle}" if outcome.idle else "Nothing to do"
+        done = f"Done: {_with(_counted(outcome.done), outcome.idle)}" if outcome.changed else idle
+        lines.append(f"{'; '.join([done, *proved])}.")
     else:
-        parts = [f"Broken off; done so far: {_counted(outcome.done)}" if outcome.changed else "Nothing was changed"]
-    if failed := [step for step in outcome.failed if step.instance]:
-        parts.append(f"{len(failed)} failed")
-    if outcome.proofs:
-        parts.append(_proved(outcome.proofs))
-    lines.append(f"{'; '.join(parts)}.")
+        so_far = _counted(outcome.done) if outcome.changed else "nothing was changed"
+        if outcome.changed and not outcome.complete:
+            so_far = f"broken off; done so far: {so_far}"
+        failed = sum(1 for step in outcome.failed if step.instance)
+        so_far = _with(so_far, f"{failed} failed" if failed else "", outcome.idle)
+        lines.append(f"FAILED: {'; '.join([*proved, so_far])}.")
+        lines[-1] += f" {_WHY}; `{look}` shows the state now." if look else f" {_WHY}."
     return "\n".join(lines)
+
+
+def _with(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False) -> str:
     """What a command that only proves says."""
-    return "\n".join([*proof_lines(proofs, verbose=verbose), f"{_proved(proofs)}."])
+    last = f"{_proved(proofs)}." if proofs else "Nothing to prove: no server is meant to run."
+    if not all(proof.ok for proof in proofs):
+        last = f"FAILED: {last} {_WHY}."
+    return "\n".join([*proof_lines(proofs, verbose=verbose), last])
 
 
 def _proved(proofs: Sequence[Proof]) -> str:
-    return f"{sum(proof.ok for proof in proofs)} of {_count(len(proofs), 'server')} proved"
+    return f"{sum(proof.ok for proof in proofs)} of {plural(len(proofs), 'server')} proved"
 
 
 def _counted(done: Sequence[Step]) -> str:
@@ -158,11 +178,11 @@ def _counted(done: Sequence[Step]) -> str:
     )
     files = ((len(plan.of(StepKind.WRITE)), "written"), (len(plan.of(StepKind.REMOVE)), "removed"))
     parts = [f"{count} {how}" for count, how in counts if count]
-    parts += [f"{_count(count, 'file')} {how}" for count, how in files if count]
+    parts += [f"{plural(count, 'file')} {how}" for count, how in files if count]
     if parts:
         return ", ".join(parts)
     if links := len(plan.of(StepKind.ENABLE, StepKind.DISABLE)):
-        return f"{_count(links, 'link')} changed"
+        return f"{plural(links, 'link')} changed"
     if plan.of(StepKind.RELOAD):
         return "systemd has read its files again"
     return ", ".join(f"{step.subject} started" for step in plan.of(StepKind.START)) or "nothing"
@@ -173,7 +193,8 @@ def _servers(plan: Plan, kind: StepKind) -> int:
     return sum(1 for step in plan.of(kind) if step.instance)
 
 
-def _count(number: int, what: str) -> str:
+def plural(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 

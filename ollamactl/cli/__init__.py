@@ -8,7 +8,7 @@ import click
 from ollamactl import __version__
 from ollamactl.cli import control, describe, fleet
 from ollamactl.cli.common import Group, global_options, wants_json
-from ollamactl.errors import ExitCode, OllamactlError
+from ollamactl.errors import UsageError
 
 COMMANDS = (
     describe.init, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status, control.start,
@@ -67,22 +67,12 @@ def _run(argv: list[str]) -> int:
         raise BrokenPipeError from None
     except click.ClickException as error:
         return _usage(error, argv)
-    except OllamactlError as error:
-        from ollamactl import output, result
-
-        return output.show(result.failure(_command(argv), error), as_json=wants_json(argv))
 
 
 def _usage(error: click.ClickException, argv: list[str]) -> int:
-    if wants_json(argv):
-        from ollamactl import output, result
-        from ollamactl.errors import UsageError
+    """What the line lacks or has too much of, printed as every other problem is."""
+    from ollamactl import output, result
 
-        hint = "ollamactl --help"
-        return output.show(result.failure(_command(argv), UsageError(error.format_message(), hint=hint)), as_json=True)
-    error.show()
-    return ExitCode.USAGE
-
-
-def _command(argv: list[str]) -> str:
-    return next((word for word in argv if word in cli.commands), "")
+    name = next((word for word in argv if word in cli.commands), "")
+    told = UsageError(error.format_message(), hint=" ".join(filter(None, ("ollamactl", name, "--help"))))
+    return output.show(result.failure(name, told), as_json=wants_json(argv))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ollamactl.errors import OllamactlError
+
 if TYPE_CHECKING:
     from ollamactl.observe import Host
     from ollamactl.result import Result
@@ -22,6 +24,11 @@ class Settings:
     verbose: bool = False
     root: str = "/"
     user: bool = False
+
+    @property
+    def look(self) -> str:
+        """The command that shows how these servers are; empty where none can run."""
+        return "" if self.root != "/" else f"ollamactl {'--user ' if self.user else ''}status"
 
     def host(self, *, systemd: int | None = None, running: bool = False) -> "Host":
         """The host that --root and --user name; with `running` it must be one that can have servers.
@@ -86,9 +93,14 @@ def command(function: Callable[..., "Result"]) -> click.Command:
     @wraps(function)
     def run(**parameters: Any) -> int:
         from ollamactl import output
+        from ollamactl.result import failure
 
-        settings = click.get_current_context().ensure_object(Settings)
-        result = function(settings, **parameters)
+        context = click.get_current_context()
+        settings = context.ensure_object(Settings)
+        try:
+            result = function(settings, **parameters)
+        except OllamactlError as error:
+            result = failure(context.info_name or "", error)
         return output.show(result, as_json=settings.output == "json", quiet=settings.quiet)
 
     return click.command(global_options(run))

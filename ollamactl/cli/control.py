@@ -46,7 +46,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
         changed=outcome.changed,
         problems=tuple(outcome.problems),
         data={"steps": report.plan_data(applied.planned.plan), "proofs": report.proof_data(outcome.proofs)},
-        text=report.outcome_text(outcome, verbose=settings.verbose),
+        text=report.outcome_text(outcome, verbose=settings.verbose, look=settings.look),
     )
 
 

@@ -11,12 +11,12 @@ from ollamactl.result import Result
 @spec_argument
 def check(settings: Settings, spec: str | None) -> Result:
     """Check a spec without looking at the host."""
-    from ollamactl import source, specfile
+    from ollamactl import report, source, specfile
 
     text = source.read(spec)
     found = specfile.load(text.data, name=text.name, source=text.path)
     names = [instance.name for instance in found.fleet.instances]
-    words = f"{text.name}: {len(names)} instances, no errors."
+    words = f"{text.name}: {report.plural(len(names), 'instance')}, no errors."
     return Result(command="check", problems=found.problems, data={"instances": names}, text=words)
 
 
@@ -69,13 +69,16 @@ def _plan(
     planned = workflow.plan(settings.host(), source.read(spec), only=only, replacing=replace)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
+    text = report.plan_text(steps, diff=diff)
+    if planned.errors:
+        text += f"\n{report.refused(planned.problems, 'apply would refuse this:')}"
     return Result(
         command=name,
         exit_code=ExitCode.FAILED if planned.errors else code,
         changed=bool(steps.changes),
         problems=planned.problems,
         data={"steps": report.plan_data(steps, diff=diff)},
-        text=report.plan_text(steps, diff=diff),
+        text=text,
     )
 
 
@@ -100,14 +103,18 @@ def apply(
     """Make the host match the spec, and prove it."""
     if dry_run:
         return _plan(settings, "apply", spec, diff=diff, exit_code=False, replace=replace, only=only)
-    from ollamactl import source, workflow
+    from ollamactl import report, source, workflow
     from ollamactl.output import Progress
 
     text = source.read(spec)
-    with Progress(enabled=_progress(settings)) as tell:
-        applied = workflow.apply(
-            settings.host(), text, only=only, replacing=replace, load=load, timeout=timeout, tell=tell
-        )
+    try:
+        with Progress(enabled=_progress(settings)) as tell:
+            applied = workflow.apply(
+                settings.host(), text, only=only, replacing=replace, load=load, timeout=timeout, tell=tell
+            )
+    except workflow.NotReadyError as error:
+        words = report.refused(error.problems, "FAILED: nothing was changed;")
+        return Result(command="apply", exit_code=error.exit_code, problems=error.problems, text=words)
     return _applied("apply", applied, settings, diff=diff)
 
 
@@ -171,7 +178,7 @@ def _applied(
     if name == "verify":
         text = report.proofs_text(outcome.proofs, verbose=settings.verbose)
     else:
-        text = report.outcome_text(outcome, verbose=settings.verbose)
+        text = report.outcome_text(outcome, verbose=settings.verbose, look=settings.look)
     return Result(
         command=name,
         exit_code=ExitCode.OK if outcome.ok else failed,

@@ -62,7 +62,7 @@ def test_what_changes_the_host_is_refused_to_others_than_root_with_the_way_out(n
     assert done.code == 77
     assert done.stdout == ""
     assert done.stderr == (
-        f"{name} changes units in /etc/systemd/system, which only root may\n"
+        f"error: {name} changes units in /etc/systemd/system, which only root may\n"
         f"  hint: sudo ollamactl {name} ..., or run servers of your own with: ollamactl --user {name} ...\n"
     )
     done = ollamactl(name, *(["-"] if name == "apply" else []), "-ojson", stdin=FLEET, as_nobody=True)
@@ -84,6 +84,28 @@ def test_a_host_without_a_manager_fails_with_what_could_help(place: Path) -> Non
     assert "loginctl enable-linger" in done.stderr
     done = ollamactl("plan", "--user", "-o", "json", at=place)
     assert (done.code, done.envelope["status"]) == (1, "failed")
+
+
+def test_a_plan_that_apply_would_refuse_ends_with_that(place: Path) -> None:
+    foreign = place / "image/etc/systemd/system/ollama@.service"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("[Service]\n")
+    error = "error: /etc/systemd/system/ollama@.service: this file is not ollamactl's, so it stays as it is\n"
+    for arguments in (("plan",), ("plan", "-q"), ("apply", "--dry-run")):
+        done = ollamactl(*arguments, "--root", "image", at=place)
+        assert done.code == 1
+        assert done.stdout.endswith("Plan: 6 files to write.\napply would refuse this: 1 error above.\n")
+        assert error in done.stderr
+    done = ollamactl("apply", "--root", "image", at=place)
+    assert (done.code, done.stdout) == (1, "FAILED: nothing was changed; 1 error above.\n")
+    assert error in done.stderr
+    assert foreign.read_text() == "[Service]\n"
+
+
+def test_quiet_hides_what_is_no_error_also_where_it_fails(place: Path) -> None:
+    (place / "image/etc/systemd/system/ollama@.service").mkdir(parents=True)
+    assert "warning: " in ollamactl("apply", "--root", "image", at=place).stderr
+    assert "warning: " not in ollamactl("apply", "-q", "--root", "image", at=place).stderr
 
 
 def test_a_failing_write_is_a_failure_that_says_where(place: Path) -> None:

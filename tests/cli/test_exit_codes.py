@@ -20,7 +20,7 @@ def test_without_any_spec_the_way_to_a_first_one_is_told(tmp_path: Path) -> None
     done = ollamactl("check", at=tmp_path)
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == (
-        "no spec given, and there is neither fleet.yaml nor /etc/ollamactl/fleet.yaml\n"
+        "error: no spec given, and there is neither fleet.yaml nor /etc/ollamactl/fleet.yaml\n"
         "  hint: name the file, or write a first one with: ollamactl init > fleet.yaml\n"
     )
 
@@ -28,6 +28,11 @@ def test_without_any_spec_the_way_to_a_first_one_is_told(tmp_path: Path) -> None
 def test_a_spec_may_come_from_standard_input(tmp_path: Path) -> None:
     done = ollamactl("check", "-", at=tmp_path, stdin=FLEET)
     assert (done.code, done.stdout) == (0, "<stdin>: 2 instances, no errors.\n")
+
+
+def test_one_instance_is_no_instances(tmp_path: Path) -> None:
+    one = "version: 1\ninstances: {a: {port: 1234, models: [m]}}\n"
+    assert ollamactl("check", "-", at=tmp_path, stdin=one).stdout == "<stdin>: 1 instance, no errors.\n"
 
 
 def test_what_init_prints_is_a_valid_spec(tmp_path: Path) -> None:
@@ -66,10 +71,10 @@ def test_a_wrong_spec_changes_nothing_in_any_command(place: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        pytest.param(b"", "<stdin>: is empty", id="empty"),
-        pytest.param(b"\x7fELF\0\0", "<stdin>: is no text: byte 5 is NUL", id="binary"),
+        pytest.param(b"", "error: <stdin>: is empty", id="empty"),
+        pytest.param(b"\x7fELF\0\0", "error: <stdin>: is no text: byte 5 is NUL", id="binary"),
         pytest.param(b"version: 1\ninstances: {a: {port: 1}", "<stdin>:", id="half"),
-        pytest.param(b"# " + b"x" * (10 << 20), "<stdin>: is too big for a spec", id="ten megabytes"),
+        pytest.param(b"# " + b"x" * (10 << 20), "error: <stdin>: is too big for a spec", id="ten megabytes"),
     ],
 )
 def test_what_is_no_spec_at_all_is_told_in_a_moment(spec: bytes, words: str) -> None:

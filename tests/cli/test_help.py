@@ -67,7 +67,7 @@ def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, 
     assert done.code == 2
     assert done.stdout == ""
     suggestion = f"; did you mean {meant}?" if meant else ""
-    assert done.stderr.splitlines()[-1] == f"Error: there is no command {typed!r}{suggestion}"
+    assert done.stderr == f"error: there is no command {typed!r}{suggestion}\n  hint: ollamactl --help\n"
 
 
 def imported(*arguments: str, **more: str) -> set[str]:

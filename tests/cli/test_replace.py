@@ -29,7 +29,7 @@ def test_another_spec_is_refused_while_the_first_is_there_and_nothing_is_changed
     assert (done.code, done.envelope["status"], told(done)) == (1, "failed", [("error", words)])
     assert plan.code == 1
     assert plan.stderr.startswith(
-        f"{words}\n  hint: one machine has one fleet: put the instances into that file, or replace it with: "
+        f"error: {words}\n  hint: one machine has one fleet: put the instances into that file, or replace it with: "
         f"sudo ollamactl apply --replace {image}/other.yaml\n"
     )
     assert "remove" in plan.stdout, "what it would do is shown all the same"

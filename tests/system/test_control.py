@@ -37,6 +37,41 @@ def test_stop_and_start_one_server(host: FleetHost) -> None:
     assert host.invocations("two") == two
 
 
+def test_who_is_already_as_asked_for_is_left_alone_and_said_to_be_so(host: FleetHost) -> None:
+    host.applied(FLEET)
+    before = host.invocations("one", "two")
+
+    started = host.json("start", "one")
+    said = host.machine.ollamactl("start", "-q").stdout.splitlines()[-1]
+    assert (started.code, started.changed, started.steps, started.proofs["one"]["ok"]) == (0, False, [], True)
+    assert said == ("Nothing to do: 2 already running, 1 left stopped, as in the spec; 2 of 2 servers proved.")
+    assert host.invocations("one", "two") == before
+
+    assert host.machine.ollamactl("stop", "one", "idle").stdout == "Done: 1 stopped, 1 already stopped.\n"
+    again = host.json("stop", "one")
+    assert (again.code, again.changed, again.steps) == (0, False, [])
+    assert host.machine.ollamactl("stop", "one").stdout == "Nothing to do: 1 already stopped.\n"
+    restarted = host.machine.ollamactl("restart", "one", "two")
+    assert restarted.stdout.splitlines()[-1] == "Done: 1 started, 1 restarted; 2 of 2 servers proved."
+    assert "one: started, waiting for its answer" in restarted.stderr
+    assert "two: restarted, waiting for its answer" in restarted.stderr
+
+
+def test_a_server_that_runs_and_hangs_is_not_started_but_told(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.misbehave(11434, STANDIN_HANG="1")
+
+    said = host.machine.ollamactl("start", "one", "--timeout", "1s", check=False)
+
+    assert said.returncode == 1
+    assert said.stdout.splitlines()[-1] == (
+        "FAILED: 0 of 1 server proved; nothing was changed, 1 already running. "
+        "What stands above says why; `ollamactl status` shows the state now."
+    )
+    assert "sudo ollamactl restart one" in said.stdout
+    assert host.json("restart", "one").code == 0
+
+
 def test_restart_without_names_restarts_all_that_shall_run(host: FleetHost) -> None:
     host.applied(FLEET)
     before = host.invocations("one", "two")

@@ -152,6 +152,12 @@ def test_a_failure_tells_a_person_what_was_expected_and_found_and_what_to_do(hos
     assert re.search(r"^ +unit: found +failed\n +expected +active \(running\), without restarts$", shown, re.M)
     assert "journalctl -u ollama@one.service" in shown
     assert "| Error: told to exit" in shown
+    assert shown.splitlines()[-1] == (
+        "FAILED: 1 of 2 servers proved; 2 started, 8 files written. "
+        "What stands above says why; `ollamactl status` shows the state now."
+    )
+    verified = host.machine.ollamactl("verify", check=False).stdout.splitlines()[-1]
+    assert verified == "FAILED: 1 of 2 servers proved. What stands above says why."
 
 
 def test_exit_codes_tell_how_the_fleet_is(host: FleetHost) -> None:

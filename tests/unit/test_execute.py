@@ -111,7 +111,7 @@ def test_steps_are_done_in_order_files_and_links_at_once(lab: Lab, serve: Callab
         ": writing 2 files",
         "old: stopped",
         ": systemd reads its units again",
-        "b: started, waiting for its answer",
+        "b: restarted, waiting for its answer",
         "a: started, waiting for its answer",
     ]
     assert sorted(lab.told[5:]) == [f"a: answers on {a.listen}", f"b: answers on {b.listen}"]
@@ -122,7 +122,7 @@ def test_what_fails_before_the_starts_ends_the_apply_there(lab: Lab, line: str) 
     lab.diary.failures = {line: refusal()}
     outcome = lab.execute(*EVERYTHING, *started(named("a", 1)))
     assert lab.diary.lines == CALLS[: CALLS.index(line) + 1]
-    assert [str(problem) for problem in outcome.problems] == ["the disk is full\n  hint: make room"]
+    assert [str(problem) for problem in outcome.problems] == ["error: the disk is full\n  hint: make room"]
     assert (outcome.ok, outcome.complete, outcome.proofs) == (False, False, ())
     assert outcome.changed is (line != CALLS[0])
 
@@ -150,7 +150,7 @@ def test_a_server_that_does_not_stop_ends_the_apply_after_the_others_have(lab: L
     assert lab.told == ["a: did not stop: timeout", "b: stopped"]
     assert [each.subject for each in outcome.failed] == ["ollama@a.service"]
     assert [str(problem) for problem in outcome.problems] == [
-        "ollama@a.service did not stop\n  hint: systemctl status ollama@a.service"
+        "error: ollama@a.service did not stop\n  hint: systemctl status ollama@a.service"
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_start_that_fails_is_told_and_the_others_go_on(
     lab.manager.states = {bad.unit: UnitState(name=bad.unit, active=Active.FAILED, sub_state="failed")}
     outcome = lab.execute(*started(bad), *started(good))
     assert [str(problem) for problem in outcome.problems] == [
-        f"ollama@bad.service: {words}\n  hint: journalctl -u ollama@bad.service -n 50"
+        f"error: ollama@bad.service: {words}\n  hint: journalctl -u ollama@bad.service -n 50"
     ]
     assert {proof.instance: proof.ok for proof in outcome.proofs} == {"bad": False, "good": True}
     assert [each.instance for each in outcome.failed] == ["bad"]
@@ -197,7 +197,7 @@ def test_a_server_that_breaks_down_is_not_waited_for(lab: Lab, state: str) -> No
     assert time.monotonic() - begun < 3
     assert not outcome.ok
     assert not outcome.problems
-    assert lab.told[-1] == "a: no answer: connection refused"
+    assert lab.told[-1] == "a: failed: connection refused"
 
 
 def test_a_server_that_never_answers_is_waited_for_until_the_time_is_up(lab: Lab) -> None:

@@ -20,12 +20,12 @@ RESULT = Result(
 
 def test_a_result_goes_to_stdout_and_problems_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.show(RESULT, as_json=False) == 3
-    assert capsys.readouterr() == ("the plan\n", "warning: it is odd\nit is wrong\n  hint: mend it\n")
+    assert capsys.readouterr() == ("the plan\n", "warning: it is odd\nerror: it is wrong\n  hint: mend it\n")
 
 
 def test_quiet_leaves_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.show(RESULT, as_json=False, quiet=True) == 3
-    assert capsys.readouterr() == ("the plan\n", "it is wrong\n  hint: mend it\n")
+    assert capsys.readouterr() == ("the plan\n", "error: it is wrong\n  hint: mend it\n")
 
 
 def test_a_result_without_words_is_no_empty_line(capsys: pytest.CaptureFixture[str]) -> None:

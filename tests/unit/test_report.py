@@ -5,7 +5,7 @@ from textwrap import dedent
 import pytest
 
 from ollamactl import report
-from ollamactl.errors import Problem
+from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Gpu, Vendor
 from ollamactl.files import File, FileKind
 from ollamactl.model import TARGET, Instance
@@ -122,10 +122,11 @@ def proof(name: str, *, ok: bool = True) -> Proof:
 
 
 def last(outcome: Outcome) -> str:
-    return report.outcome_text(outcome).splitlines()[-1]
+    return report.outcome_text(outcome, look="ollamactl status").splitlines()[-1]
 
 
 START = step(StepKind.START)
+WHY = "What stands above says why; `ollamactl status` shows the state now."
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,10 @@ START = step(StepKind.START)
     [
         (Outcome(proofs=(proof("a"), proof("b"))), "Nothing to do; 2 of 2 servers proved."),
         (Outcome(proofs=(proof("a"),)), "Nothing to do; 1 of 1 server proved."),
-        (Outcome(proofs=(proof("a"), proof("b", ok=False))), "Nothing was changed; 1 of 2 servers proved."),
+        (
+            Outcome(proofs=(proof("a"), proof("b", ok=False))),
+            f"FAILED: 1 of 2 servers proved; nothing was changed. {WHY}",
+        ),
         (Outcome(), "Nothing to do."),
         (
             Outcome(done=list(CHANGE.steps), proofs=(proof("a"),)),
@@ -145,16 +149,25 @@ START = step(StepKind.START)
         (Outcome(done=[step(StepKind.START, TARGET, instance="")]), "Done: ollama-fleet.target started."),
         (
             Outcome(done=[START], failed=[START], problems=[Problem(message="x")], proofs=(proof("a", ok=False),)),
-            "Done: 1 started; 1 failed; 0 of 1 server proved.",
+            f"FAILED: 0 of 1 server proved; 1 started, 1 failed. {WHY}",
         ),
-        (Outcome(complete=False, problems=[Problem(message="x")]), "Nothing was changed."),
+        (Outcome(complete=False, problems=[Problem(message="x")]), f"FAILED: nothing was changed. {WHY}"),
         (
             Outcome(complete=False, done=[write("x")], problems=[Problem(message="x")]),
-            "Broken off; done so far: 1 file written.",
+            f"FAILED: broken off; done so far: 1 file written. {WHY}",
         ),
         (
             Outcome(complete=False, failed=[step(StepKind.STOP)], problems=[Problem(message="x")]),
-            "Broken off; done so far: nothing; 1 failed.",
+            f"FAILED: broken off; done so far: nothing, 1 failed. {WHY}",
+        ),
+        (Outcome(idle="2 already stopped"), "Nothing to do: 2 already stopped."),
+        (
+            Outcome(done=[START], idle="1 already running", proofs=(proof("a"), proof("b"))),
+            "Done: 1 started, 1 already running; 2 of 2 servers proved.",
+        ),
+        (
+            Outcome(idle="1 already running", proofs=(proof("a", ok=False),)),
+            f"FAILED: 0 of 1 server proved; nothing was changed, 1 already running. {WHY}",
         ),
     ],
 )
@@ -163,7 +176,21 @@ def test_the_last_line_of_an_apply_says_what_became_of_it(outcome: Outcome, word
 
 
 def test_proofs_alone_end_with_their_number() -> None:
-    assert report.proofs_text([proof("a"), proof("b", ok=False)]).splitlines()[-1] == "1 of 2 servers proved."
+    assert report.proofs_text([proof("a"), proof("b")]).splitlines()[-1] == "2 of 2 servers proved."
+    failed = report.proofs_text([proof("a"), proof("b", ok=False)]).splitlines()[-1]
+    assert failed == "FAILED: 1 of 2 servers proved. What stands above says why."
+    assert report.proofs_text([]) == "Nothing to prove: no server is meant to run."
+
+
+def test_an_image_has_no_status_to_look_at() -> None:
+    outcome = Outcome(complete=False, problems=[Problem(message="x")])
+    assert report.outcome_text(outcome) == "FAILED: nothing was changed. What stands above says why."
+
+
+def test_what_is_refused_says_how_many_errors_stand_above() -> None:
+    error, note = Problem(message="x"), Problem(message="y", severity=Severity.NOTE)
+    assert report.refused([error, note], "apply would refuse this:") == "apply would refuse this: 1 error above."
+    assert report.refused([error, error], "FAILED:") == "FAILED: 2 errors above."
 
 
 def test_files_are_shown_whole_but_for_secrets_and_manifests() -> None:
