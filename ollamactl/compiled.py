@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ollamactl import __version__, atomic
+from ollamactl import __version__, atomic, store
 from ollamactl.errors import Location, Problem, Severity
-from ollamactl.facts import Facts
-from ollamactl.files import File, ObservedFile
+from ollamactl.facts import Facts, Layout, Manifest
+from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import Fleet
 from ollamactl.observe import Host, read_facts
 from ollamactl.record import installed_fleet
@@ -56,6 +56,31 @@ def compile_installed(host: Host) -> Compiled:
     there = host.files.managed(host.layout)
     fleet = installed_fleet(there)
     return Compiled(fleet=fleet, facts=read_facts(host, fleet), files=_as_desired(host, there), there=there)
+
+
+def compile_files(host: Host, files: tuple[File, ...]) -> Compiled:
+    """A fleet from files that were installed once: exactly these are what should be."""
+    fleet = installed_fleet(
+        {file.path: ObservedFile(path=file.path, data=file.data, mode=file.mode, ours=True) for file in files}
+    )
+    facts = read_facts(host, fleet)
+    return Compiled(
+        fleet=fleet,
+        facts=replace(facts, manifests={**facts.manifests, **manifests_of(files, host.layout)}),
+        files=files,
+        there=host.files.managed(host.layout),
+    )
+
+
+def manifests_of(files: Iterable[File], layout: Layout) -> Mapping[str, Manifest]:
+    """The models as files of views have them, which may be older than the store's."""
+    found = {}
+    for file in files:
+        if file.kind is FileKind.VIEW:
+            path = file.path.removeprefix(f"{layout.views}/{file.instance}/")
+            if model := store.listed_as(path):
+                found[model] = Manifest(model=model, path=path, data=file.data, digest=store.digest(file.data))
+    return found
 
 
 def remember(host: Host, source: Source, compiled: Compiled) -> None:

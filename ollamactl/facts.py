@@ -66,6 +66,11 @@ class Layout:
         """Holds one 0600 EnvironmentFile an instance that has secrets."""
         return f"{self.state_dir}/secrets"
 
+    @property
+    def generations(self) -> str:
+        """Holds one folder for each change of the fleet."""
+        return f"{self.state_dir}/generations"
+
     def owner(self, path: str) -> str:
         """The instance that a file of ours belongs to by its path; empty for what the fleet shares."""
         if path.startswith(f"{self.unit_dir}/ollama@") and ".service.d/" in path:

@@ -169,6 +169,8 @@ class Fleet:
     instances: tuple[Instance, ...] = ()
     source: str = ""
     """The spec file's absolute path, or empty when it was read from standard input."""
+    keep_generations: int = 20
+    """How many changes are kept in the history."""
 
 
 TARGET = "ollama-fleet.target"

@@ -156,6 +156,22 @@ def _with(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
+def undone_text(outcome: Outcome, *, verbose: bool = False) -> str:
+    """The second story of an apply that failed: how the old state was brought back."""
+    lines = ["", *proof_lines(outcome.proofs, verbose=verbose)]
+    if outcome.ok:
+        proved = f"; {_proved(outcome.proofs)} again" if outcome.proofs else ""
+        lines.append(f"Rolled back: everything is as it was before{proved}. (--keep-going leaves the new state.)")
+    else:
+        lines.append("FAILED to roll back. See how it is: ollamactl status; then apply a spec that works")
+    return "\n".join(lines)
+
+
+def outcome_data(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """A whole outcome as JSON."""
+    return {"ok": outcome.ok, "steps": plan_data(plan), "proofs": proof_data(outcome.proofs)}
+
+
 def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False) -> str:
     """What a command that only proves says."""
     last = f"{_proved(proofs)}." if proofs else "Nothing to prove: no server is meant to run."

@@ -104,8 +104,14 @@ class _Reader:
                 self.unread[name] = frozenset(unread)
             if "port" in settings and "models" in settings:
                 instances.append(Instance(name=name, **settings))
-        models_dir = ollama.get("models", Fleet().models_dir)
-        return Fleet(binary=binary, models_dir=models_dir, instances=tuple(instances), source=source)
+        keep = data.get("keep_generations")
+        return Fleet(
+            binary=binary,
+            models_dir=ollama.get("models", Fleet().models_dir),
+            instances=tuple(instances),
+            source=source,
+            keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
+        )
 
     def _settings(self, raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
         """The values of one instance, or of `defaults`, as far as they are written."""

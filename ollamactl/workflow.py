@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ollamactl import binary, lock, pins, precheck, record, replacement, store
-from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
+from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Tell, execute, lay_out_offline
 from ollamactl.facts import Facts
@@ -53,11 +53,16 @@ class Applied:
 
     planned: Planned
     outcome: Outcome
+    generation: int = 0
+    """The number under which it was recorded; 0 where nothing was to be changed."""
+    undone: "Applied | None" = None
+    """How the old state was brought back, where this one failed."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The notes of the plan and what went wrong."""
-        return (*self.planned.problems, *self.outcome.problems)
+        undone = self.undone.outcome.problems if self.undone else ()
+        return (*self.planned.problems, *self.outcome.problems, *undone)
 
 
 class NotReadyError(HostError):
@@ -144,31 +149,6 @@ def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
     return frozenset(only)
 
 
-def apply(
-    host: Host,
-    source: Source,
-    *,
-    only: Collection[str] = (),
-    replacing: bool = False,
-    load: bool = False,
-    timeout: float,
-    tell: Tell,
-) -> Applied:
-    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be.
-
-    `timeout` in seconds is for all starts and answers together; `replacing` as in `plan`.
-    """
-    require_root(host, "apply")
-    with locked(host, tell):
-        planned = plan(host, source, only=only, replacing=replacing)
-        if planned.errors:
-            raise NotReadyError(planned.problems)
-        applied = carry_out(host, planned, load=load, timeout=timeout, tell=tell)
-        if applied.outcome.ok and not only and not host.offline:
-            remember(host, source, planned.compiled)
-        return applied
-
-
 def carry_out(host: Host, planned: Planned, *, load: bool, timeout: float, tell: Tell) -> Applied:
     """Executes a plan that has no errors."""
     if host.offline:
@@ -220,16 +200,6 @@ def plan_destroy(host: Host) -> Planned:
     return make_plan(host, nothing)
 
 
-def destroy(host: Host, *, timeout: float, tell: Tell) -> Applied:
-    """Stops and removes the whole fleet, with the servers' homes."""
-    with locked(host, tell):
-        forget(host)
-        applied = carry_out(host, plan_destroy(host), load=False, timeout=timeout, tell=tell)
-        if applied.outcome.ok:
-            host.files.clear()
-        return applied
-
-
 def installed(host: Host) -> Compiled:
     """The fleet that is installed on the host. Raises UsageError where there is none."""
     compiled = compile_installed(host)
@@ -254,12 +224,12 @@ def require_root(host: Host, command: str) -> None:
     )
 
 
-def locked(host: Host, tell: Tell) -> AbstractContextManager[None]:
-    """The one lock of this host's fleet; waits for another apply."""
+def locked(host: Host, tell: Tell, *, wait: bool = True) -> AbstractContextManager[None]:
+    """The one lock of this host's fleet; waits for another apply, or raises HostError where `wait` is false."""
     if host.offline:
         path = f"{host.root}/run/lock/ollamactl.lock"
     elif host.user:
         path = f"{host.layout.state_dir}/lock"
     else:
         path = LOCK
-    return lock.acquire(Path(path), wait=True, on_wait=lambda words: tell("", words))
+    return lock.acquire(Path(path), wait=wait, on_wait=lambda words: tell("", words))

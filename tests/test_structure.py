@@ -15,21 +15,22 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
-    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "host", "identity", "model",
-    "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity", "reconcile",
-    "record", "render", "replacement", "report", "restartcheck", "result", "schema", "specfile", "specplace",
-    "spectext", "specvalue", "starter", "suggest", "unitfile", "varchecks", "yamlnodes", "yamltree",
+    "changes", "checks", "chronicle", "depchecks", "dropin", "environment", "errors", "facts", "files", "generation",
+    "host", "identity", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck",
+    "proof", "quantity", "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema",
+    "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "undo", "unitfile", "varchecks",
+    "yamlnodes", "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
-    "accounts", "addresses", "atomic", "binary", "gpus", "interview", "journal", "listeners", "lock", "observe",
-    "oserrors", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd", "unitdir",
-    "verify",
+    "accounts", "addresses", "atomic", "binary", "gpus", "history", "interview", "journal", "listeners", "lock",
+    "observe", "oserrors", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd",
+    "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 
-SHELL = {"compiled", "execute", "operate", "output", "status", "workflow"}
+SHELL = {"compiled", "execute", "operate", "output", "status", "transaction", "workflow"}
 """What chains the two."""
 
 EFFECTS = {
@@ -40,6 +41,7 @@ EFFECTS = {
 ALLOWED = {
     ("render", "pathlib"): "finds its own templates",
     ("schema", "importlib"): "reads its own schema",
+    ("chronicle", "pathlib"): "PurePath",
     ("dropin", "pathlib"): "PurePosixPath",
 }
 

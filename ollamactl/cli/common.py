@@ -142,6 +142,12 @@ def timeout_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--no-wait."""
+    help_text = "Fail at once where another ollamactl is at work, and say who."
+    return click.option("--no-wait", "wait", is_flag=True, flag_value=False, default=True, help=help_text)(function)
+
+
 def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     from ollamactl.quantity import parse_duration
 

@@ -1,8 +1,18 @@
 """Commands on a spec: check, render, plan, apply, verify, destroy."""
 
+from typing import Any
+
 import click
 
-from ollamactl.cli.common import Settings, command, only_option, replace_option, spec_argument, timeout_option
+from ollamactl.cli.common import (
+    Settings,
+    command,
+    only_option,
+    replace_option,
+    spec_argument,
+    timeout_option,
+    wait_option,
+)
 from ollamactl.errors import ExitCode, NotPermitted
 from ollamactl.result import Result
 
@@ -88,34 +98,31 @@ def _plan(
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
 @click.option("--load", is_flag=True, help="Also prove that every model loads, and where.")
 @replace_option
+@click.option("--keep-going", is_flag=True, help="Leave the new state also where its proof fails.")
+@click.option(
+    "--canary", metavar="NAME", default="", help="Change and prove this instance first; the rest if it holds."
+)
 @timeout_option
+@wait_option
 @only_option
-def apply(
-    settings: Settings,
-    spec: str | None,
-    dry_run: bool,
-    diff: bool,
-    load: bool,
-    replace: bool,
-    timeout: float,
-    only: tuple[str, ...],
-) -> Result:
-    """Make the host match the spec, and prove it."""
+def apply(settings: Settings, spec: str | None, dry_run: bool, diff: bool, replace: bool, **options: Any) -> Result:
+    """Make the host match the spec, and prove it.
+
+    Where a proof fails, what was changed is rolled back.
+    """
     if dry_run:
-        return _plan(settings, "apply", spec, diff=diff, exit_code=False, replace=replace, only=only)
-    from ollamactl import report, source, workflow
+        return _plan(settings, "apply", spec, diff=diff, exit_code=False, replace=replace, only=options["only"])
+    from ollamactl import report, source, transaction, workflow
     from ollamactl.output import Progress
 
     text = source.read(spec)
     try:
-        with Progress(enabled=_progress(settings)) as tell:
-            applied = workflow.apply(
-                settings.host(), text, only=only, replacing=replace, load=load, timeout=timeout, tell=tell
-            )
+        with Progress(enabled=progress(settings)) as tell:
+            applied = transaction.apply(settings.host(), text, transaction.Options(replacing=replace, **options), tell)
     except workflow.NotReadyError as error:
         words = report.refused(error.problems, "FAILED: nothing was changed;")
         return Result(command="apply", exit_code=error.exit_code, problems=error.problems, text=words)
-    return _applied("apply", applied, settings, diff=diff)
+    return applied_result("apply", applied, settings, diff=diff)
 
 
 @command
@@ -134,18 +141,19 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
     from ollamactl.output import Progress
 
     text = source.read(spec) if spec else None
-    with Progress(enabled=_progress(settings)) as tell:
+    with Progress(enabled=progress(settings)) as tell:
         proved = workflow.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
-    return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
+    return applied_result("verify", proved, settings, failed=ExitCode.DRIFT)
 
 
 @command
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @timeout_option
-def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float) -> Result:
+@wait_option
+def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float, wait: bool) -> Result:
     """Stop and remove the whole fleet; models stay."""
-    from ollamactl import report, workflow
+    from ollamactl import report, transaction, workflow
     from ollamactl.output import Progress, ask
 
     host = settings.host()
@@ -158,18 +166,20 @@ def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float) -> Res
         return Result(command="destroy", changed=bool(planned.plan.changes), data=data, text=text)
     if not yes and not ask(f"{report.plan_text(planned.plan)}\nStop and remove all of this?"):
         raise NotPermitted("nothing was destroyed: it was not confirmed", hint="ollamactl destroy --yes")
-    with Progress(enabled=_progress(settings)) as tell:
-        applied = workflow.destroy(host, timeout=timeout, tell=tell)
-    return _applied("destroy", applied, settings)
+    with Progress(enabled=progress(settings)) as tell:
+        applied = transaction.destroy(host, transaction.Options(timeout=timeout, wait=wait), tell)
+    return applied_result("destroy", applied, settings)
 
 
-def _progress(settings: Settings) -> bool:
+def progress(settings: Settings) -> bool:
+    """Whether a person wants to see how it goes."""
     return settings.output == "human" and not settings.quiet
 
 
-def _applied(
+def applied_result(
     name: str, applied: "object", settings: Settings, *, diff: bool = False, failed: ExitCode = ExitCode.FAILED
 ) -> Result:
+    """What a command that made or proved a fleet came to."""
     from ollamactl import report, workflow
 
     assert isinstance(applied, workflow.Applied)  # noqa: S101 - tells the type without importing it above
@@ -179,6 +189,7 @@ def _applied(
         text = report.proofs_text(outcome.proofs, verbose=settings.verbose)
     else:
         text = report.outcome_text(outcome, verbose=settings.verbose, look=settings.look)
+    undone = applied.undone
     return Result(
         command=name,
         exit_code=ExitCode.OK if outcome.ok else failed,
@@ -187,6 +198,8 @@ def _applied(
         data={
             "steps": report.plan_data(applied.planned.plan, diff=diff),
             "proofs": report.proof_data(outcome.proofs),
+            **({"generation": applied.generation} if applied.generation else {}),
+            **({"rollback": report.outcome_data(undone.planned.plan, undone.outcome)} if undone else {}),
         },
-        text="\n".join(part for part in [*diffs, text] if part),
+        text="\n".join(part for part in [*diffs, text, report.undone_text(undone.outcome) if undone else ""] if part),
     )

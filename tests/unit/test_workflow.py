@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import lock, observe, workflow
+from ollamactl import lock, observe, transaction, workflow
 from ollamactl.errors import Severity, UsageError
 from ollamactl.model import Fleet, Instance
 from ollamactl.plan import StepKind
@@ -34,7 +34,7 @@ def silent(_: str, __: str) -> None:
 
 
 def apply(host: observe.Host, text: str = FLEET, *only: str) -> workflow.Applied:
-    return workflow.apply(host, source(text), only=only, timeout=5, tell=silent)
+    return transaction.apply(host, source(text), transaction.Options(only=only), silent)
 
 
 def files(host: observe.Host) -> dict[str, bytes]:
@@ -66,7 +66,7 @@ def test_what_is_installed_is_the_fleet_of_the_spec(host: observe.Host) -> None:
 
 def test_destroy_leaves_nothing(host: observe.Host) -> None:
     apply(host)
-    assert workflow.destroy(host, timeout=5, tell=silent).outcome.ok
+    assert transaction.destroy(host, transaction.Options(), silent).outcome.ok
     assert files(host) == {}
     assert workflow.plan_destroy(host).plan.changes == ()
     with pytest.raises(UsageError, match=r"^no fleet is installed here$"):
@@ -122,6 +122,6 @@ def test_one_change_at_a_time(host: observe.Host) -> None:
 
     held = lock.acquire(host.root / "run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail)
     held.__enter__()
-    assert workflow.apply(host, source(), timeout=5, tell=hear).outcome.ok
+    assert transaction.apply(host, source(), transaction.Options(), hear).outcome.ok
     assert len(told) == 1
     assert told[0].startswith("another ollamactl is at work")

@@ -1,0 +1,206 @@
+"""Changing the fleet as a whole or not at all: recorded before, proved after, undone where the proof fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ollamactl import __version__, binary, generation, undo
+from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
+from ollamactl.errors import Problem, Severity, UsageError
+from ollamactl.execute import Tell
+from ollamactl.files import File
+from ollamactl.generation import Ending, Generation
+from ollamactl.history import History, now, who
+from ollamactl.observe import Host, observe
+from ollamactl.outcome import Outcome
+from ollamactl.plan import Plan
+from ollamactl.report import plan_data, proof_data
+from ollamactl.source import Source
+from ollamactl.workflow import (
+    Applied,
+    NotReadyError,
+    Planned,
+    carry_out,
+    limit,
+    locked,
+    make_plan,
+    plan,
+    plan_destroy,
+    require_root,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a change is made."""
+
+    only: tuple[str, ...] = ()
+    replacing: bool = False
+    """Another spec's fleet may go for it."""
+    load: bool = False
+    timeout: float = 300.0
+    """Seconds for all starts and answers of one stage."""
+    keep_going: bool = False
+    """Leave the new state though its proof failed."""
+    canary: str = ""
+    """The instance that is changed and proved before the others."""
+    wait: bool = True
+    """Wait for another ollamactl that is at work."""
+
+
+def apply(host: Host, source: Source, options: Options, tell: Tell) -> Applied:
+    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be."""
+    require_root(host, "apply")
+    with locked(host, tell, wait=options.wait):
+        planned = plan(host, source, only=options.only, replacing=options.replacing)
+        applied = _change(host, planned, "apply", source.data, options, tell)
+        if applied.outcome.ok and not options.only and not host.offline:
+            remember(host, source, planned.compiled)
+        return applied
+
+
+def rollback(host: Host, number: int | None, options: Options, tell: Tell) -> Applied:
+    """Brings back the files of an older generation as they were, the same way as any apply."""
+    require_root(host, "rollback")
+    with locked(host, tell, wait=options.wait):
+        target, planned = plan_rollback(host, number)
+        spec = History(host.layout).spec(target.number)
+        return _change(host, planned, "rollback", spec, options, tell, of=target.origin)
+
+
+def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
+    """The generation to go back to, and the plan. Raises UsageError where there is none, HostError where damaged."""
+    history = History(host.layout)
+    if number is None:
+        there = history.sound()
+        latest = generation.current(there)
+        target = generation.before(there, latest) if latest else None
+        if target is None:
+            raise UsageError("there is no earlier generation to go back to", hint="see the list: ollamactl history")
+    else:
+        target = history.read(number)
+    compiled = compile_files(host, history.files(target))
+    return target, make_plan(host, compiled)
+
+
+def destroy(host: Host, options: Options, tell: Tell) -> Applied:
+    """Stops and removes the whole fleet, with the servers' homes; its generations stay."""
+    with locked(host, tell, wait=options.wait):
+        forget(host)
+        applied = _change(host, plan_destroy(host), "destroy", b"", replace(options, keep_going=True), tell)
+        if applied.outcome.ok:
+            host.files.clear()
+        return applied
+
+
+def _change(
+    host: Host, planned: Planned, command: str, spec: bytes, options: Options, tell: Tell, of: int = 0
+) -> Applied:
+    if planned.errors:
+        raise NotReadyError(planned.problems)
+    if host.offline or not planned.plan.changes:
+        return carry_out(host, planned, load=options.load, timeout=options.timeout, tell=tell)
+    history = History(host.layout)
+    started = history.begin(_generation(host, planned, command, of), spec, _wanted(host, planned, options))
+    applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
+    ending = Ending.DONE if applied.outcome.ok else Ending.FAILED
+    if _worth_undoing(applied) and not options.keep_going:
+        undone = _undo(host, planned, applied, options, tell)
+        applied = replace(applied, undone=undone)
+        ending = Ending.UNDONE if undone.outcome.ok else Ending.FAILED
+    history.finish(
+        replace(
+            started,
+            ending=ending,
+            problems=tuple(str(problem) for problem in applied.outcome.problems),
+            proofs=tuple(proof_data(applied.outcome.proofs)),
+        )
+    )
+    history.trim(planned.fleet.keep_generations)
+    return applied
+
+
+def _generation(host: Host, planned: Planned, command: str, of: int) -> Generation:
+    facts = planned.compiled.facts
+    known = {path: version or "unknown" for path, version in planned.versions.items()}
+    return Generation(
+        number=0,
+        command=command,
+        of=of,
+        when=now(),
+        who=who(),
+        source=planned.fleet.source,
+        versions={"ollamactl": __version__, "systemd": str(facts.systemd), **known},
+        instances=tuple(instance.name for instance in planned.fleet.instances),
+        steps=tuple(plan_data(planned.plan)),
+    )
+
+
+def _wanted(host: Host, planned: Planned, options: Options) -> tuple[File, ...]:
+    compiled = planned.compiled
+    return generation.wanted_files(compiled.files, compiled.there, host.layout, frozenset(options.only))
+
+
+def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Applied:
+    """The canary first, where there is one; the rest only when it holds."""
+    if not options.canary:
+        return carry_out(host, planned, load=options.load, timeout=options.timeout, tell=tell)
+    limit(planned.fleet, [options.canary])
+    alone = make_plan(host, planned.compiled, only=[options.canary])
+    first = carry_out(host, alone, load=options.load, timeout=options.timeout, tell=tell)
+    if not first.outcome.ok:
+        left = Problem(
+            message=f"the canary {options.canary} did not hold, so nothing else was changed",
+            severity=Severity.WARNING,
+            instance=options.canary,
+        )
+        return replace(first, outcome=replace(first.outcome, problems=[*first.outcome.problems, left]))
+    there = host.files.managed(host.layout)
+    rest = make_plan(host, replace(planned.compiled, there=there), only=options.only)
+    second = carry_out(host, rest, load=options.load, timeout=options.timeout, tell=tell)
+    done = Plan(steps=(*first.planned.plan.steps, *rest.plan.steps))
+    return Applied(planned=replace(planned, plan=done), outcome=_both(first.outcome, second.outcome))
+
+
+def _both(first: Outcome, second: Outcome) -> Outcome:
+    return replace(
+        second,
+        done=[*first.done, *second.done],
+        failed=[*first.failed, *second.failed],
+        problems=[*first.problems, *second.problems],
+    )
+
+
+def _worth_undoing(applied: Applied) -> bool:
+    """Whether what failed may be the doing of this change: a server that it never touched is not."""
+    outcome = applied.outcome
+    touched = {step.instance for step in applied.planned.plan.changes}
+    broken = any(not proof.ok and proof.instance in touched for proof in outcome.proofs)
+    return outcome.changed and (broken or bool(outcome.problems) or not outcome.complete)
+
+
+def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell: Tell) -> Applied:
+    """Brings back what was before, and proves it."""
+    tell("", "it failed: going back to what was before")
+    before = planned.observed
+    fleet, files = undo.former(before), undo.former_files(before)
+    compiled = Compiled(
+        fleet=fleet,
+        facts=replace(before.facts, manifests={**before.facts.manifests, **manifests_of(files, host.layout)}),
+        files=files,
+        there=host.files.managed(host.layout),
+    )
+    found = observe(host, fleet, compiled.facts, compiled.there)
+    back = Planned(
+        compiled=compiled,
+        observed=found,
+        plan=undo.undo(applied.planned.plan, before, found),
+        versions=_versions(compiled),
+    )
+    undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)
+    if undone.outcome.ok and not fleet.instances:
+        host.files.clear()
+    return undone
+
+
+def _versions(compiled: Compiled) -> Mapping[str, str | None]:
+    return {path: binary.version(path) for path in sorted({each.binary for each in compiled.fleet.instances})}

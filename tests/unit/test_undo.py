@@ -1,0 +1,109 @@
+"""The way back: wherever an apply was left, the host is what it was before, and who was not touched is not touched."""
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ollamactl.model import TARGET, Fleet, Instance, State, instance_name, unit_name
+from ollamactl.observed import UP, Active
+from ollamactl.plan import StepKind
+from ollamactl.undo import former, undo
+from tests.unit.simhost import SimHost
+from tests.unit.test_reconcile import fleets
+
+several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+A = Instance(name="a", port=11434, models=("llama3:latest",), gpus=())
+B = Instance(name="b", port=11435, models=("llama3:latest",), gpus=())
+
+
+def host_with(fleet: Fleet) -> SimHost:
+    host = SimHost()
+    host.apply(fleet)
+    return host
+
+
+def serving(host: SimHost) -> dict[str, tuple[str | None, str | None, str]]:
+    """What runs, by unit, but for when it was started."""
+    return {unit: (each.config, each.secrets, each.listen) for unit, each in host.processes.items()}
+
+
+@several
+@given(old=fleets(), new=fleets(), data=st.data())
+def test_wherever_an_apply_was_left_the_host_is_as_before(old: Fleet, new: Fleet, data: st.DataObject) -> None:
+    host = host_with(old)
+    before = host.observe(new)
+    files, links, up, runs = dict(host.files), set(host.links), TARGET in host.units, serving(host)
+    serials = {unit: process.serial for unit, process in host.processes.items()}
+    plan = host.plan(new)
+    left_at = data.draw(st.integers(0, len(plan.steps)))
+    host.carry_out(plan.steps[:left_at])
+
+    back = undo(plan, before, host.observe(former(before)))
+    host.carry_out(back.steps)
+
+    assert (host.files, host.links, TARGET in host.units, serving(host)) == (files, links, up, runs)
+    touched = {step.instance for step in plan.changes}
+    assert {unit for unit in serials if instance_name(unit) not in touched} == {
+        unit
+        for unit, process in host.processes.items()
+        if instance_name(unit) not in touched and serials[unit] == process.serial
+    }
+    assert undo(plan, before, host.observe(former(before))).changes == ()
+
+
+def test_who_was_down_before_is_down_again() -> None:
+    host = host_with(Fleet(instances=(A, B)))
+    host.stop(unit_name("a"))
+    host.break_down(unit_name("b"), Active.FAILED, "failed", restarts=5)
+    changed = Fleet(instances=(replace(A, context_length=4096), replace(B, context_length=4096)))
+    before = host.observe(changed)
+    plan = host.apply(changed)
+    assert len(host.processes) == 2
+
+    back = undo(plan, before, host.observe(former(before)))
+    host.carry_out(back.steps)
+
+    assert not host.processes
+    assert {step.subject for step in back.of(StepKind.STOP)} == {unit_name("a"), unit_name("b")}
+    assert back.of(StepKind.VERIFY, StepKind.DISABLE, StepKind.ENABLE) == ()
+
+
+def test_a_first_apply_leaves_nothing_behind() -> None:
+    host = SimHost()
+    before = host.observe(Fleet(instances=(A,)))
+    plan = host.apply(Fleet(instances=(A,)))
+
+    back = undo(plan, before, host.observe(former(before)))
+    host.carry_out(back.steps)
+
+    assert (host.files, host.links, host.target_enabled, host.processes) == ({}, set(), False, {})
+    assert not any(unit.active in UP for unit in host.units.values())
+    assert {step.cause for step in back.changes} == {"as before"}
+
+
+def test_what_somebody_disabled_by_hand_is_not_enabled() -> None:
+    host = host_with(Fleet(instances=(A,)))
+    host.links.clear()
+    changed = Fleet(instances=(replace(A, context_length=4096),))
+    before = host.observe(changed)
+    plan = host.apply(changed)
+    assert host.links == {unit_name("a")}
+
+    host.carry_out(undo(plan, before, host.observe(former(before))).steps)
+
+    assert host.links == set()
+
+
+def test_who_is_not_touched_is_left_as_it_is_though_it_has_failed() -> None:
+    host = host_with(Fleet(instances=(A, B)))
+    changed = Fleet(instances=(replace(A, context_length=4096), replace(B, state=State.STOPPED)))
+    plan = host.plan(changed, "a")
+    before = host.observe(changed)
+    host.carry_out(plan.steps)
+    host.break_down(unit_name("b"), Active.FAILED, "failed", restarts=5)
+
+    back = undo(plan, before, host.observe(former(before)))
+
+    assert {step.instance for step in back.steps} <= {"a", ""}
