@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 
+from ollamactl import runners
+from ollamactl.drain import Drain
 from ollamactl.errors import HostError, OllamactlError, Problem
 from ollamactl.host import FileStore, Job, JobDone, ServiceManager
 from ollamactl.interview import Interviewer
@@ -21,6 +23,8 @@ from ollamactl.verify import Subject, prove
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.STOP: "StopUnit"}
 _WATCH_SECONDS = 0.5
 _FIRST_LOOK_SECONDS = 0.1
+
+_LATE_HINT = "wait longer with --when-idle=TIME, or cut its clients off: the same command without --when-idle"
 
 Tell = Callable[[str, str], None]
 """Progress: an instance's name (or a path) and what happens to it."""
@@ -35,20 +39,23 @@ def execute(
     expected: Mapping[str, Expected],
     timeout: float,
     tell: Tell,
+    patience: float | None = None,
 ) -> Outcome:
     """Does every step in order; a step that fails ends what would build on it, and is told with the rest.
 
-    `units` is the state as observed, `timeout` in seconds is for all starts and answers together.
+    `units` is the state as observed, `timeout` in seconds is for all starts and answers together, `patience` for
+    servers to become idle before they are stopped or restarted: None cuts off what is in flight.
     """
     outcome = Outcome()
+    drain = Drain(units=units, at_work=runners.at_work, patience=patience, tell=tell)
     with _broken_off(outcome):
-        _lay_out(plan, files, manager, outcome, timeout, tell)
+        _lay_out(plan, files, manager, outcome, timeout, tell, drain)
     if not outcome.complete:
         return outcome
     interviewer = Interviewer()
     try:
         with _broken_off(outcome):
-            _Starter(plan, manager, units, expected, interviewer, timeout, tell).run(outcome)
+            _Starter(plan, manager, units, expected, interviewer, timeout, tell, drain).run(outcome)
     finally:
         interviewer.close()
     return outcome
@@ -84,7 +91,13 @@ def _broken_off(outcome: Outcome) -> Iterator[None]:
 
 
 def _lay_out(
-    plan: Plan, files: FileStore, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell
+    plan: Plan,
+    files: FileStore,
+    manager: ServiceManager,
+    outcome: Outcome,
+    timeout: float,
+    tell: Tell,
+    drain: Drain,
 ) -> None:
     """Everything up to the reload: files, stops, links. Raises HostError at the first that fails."""
     writes = plan.of(StepKind.WRITE)
@@ -92,7 +105,7 @@ def _lay_out(
         tell("", f"writing {len(writes)} file{'s' if len(writes) > 1 else ''}")
         files.write_all([step.file for step in writes if step.file])
         outcome.done += writes
-    _stop(plan, manager, outcome, timeout, tell)
+    _stop(plan, manager, outcome, timeout, tell, drain)
     for kind, change in ((StepKind.DISABLE, manager.disable), (StepKind.ENABLE, manager.enable)):
         if steps := plan.of(kind):
             change([step.subject for step in steps])
@@ -106,13 +119,17 @@ def _lay_out(
         outcome.done.append(step)
 
 
-def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell) -> None:
-    steps = {step.subject: step for step in plan.of(StepKind.STOP)}
-    for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
-        step = steps[done.unit]
-        words = "stopped" if done.ok else f"did not stop: {done.result}"
-        tell(step.instance, words if step.instance else f"{done.unit} {words}")
-        (outcome.done if done.ok else outcome.failed).append(step)
+def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell, drain: Drain) -> None:
+    for batch in drain.due(plan.of(StepKind.STOP)):
+        steps = {step.subject: step for step in batch}
+        for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
+            step = steps[done.unit]
+            words = "stopped" if done.ok else f"did not stop: {done.result}"
+            tell(step.instance, words if step.instance else f"{done.unit} {words}")
+            (outcome.done if done.ok else outcome.failed).append(step)
+    if drain.late:
+        unit, words = next(iter(drain.late.items()))
+        raise HostError(f"{unit} was not stopped: {words}", hint=_LATE_HINT)
     if failed := [step.subject for step in outcome.failed]:
         raise HostError(f"{', '.join(failed)} did not stop", hint=f"systemctl status {failed[0]}")
 
@@ -129,7 +146,9 @@ class _Starter:
         interviewer: Interviewer,
         timeout: float,
         tell: Tell,
+        drain: Drain,
     ) -> None:
+        self.drain = drain
         self.plan, self.manager, self.expected, self.tell = plan, manager, expected, tell
         self.interviewer, self.timeout = interviewer, timeout
         self.deadline = time.monotonic() + timeout
@@ -183,17 +202,31 @@ class _Starter:
 
     def _start(self, outcome: Outcome) -> None:
         steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
-        jobs = [Job(_METHODS[step.kind], unit) for unit, step in steps.items()]
-        for done in self.manager.run(jobs, timeout=self.timeout):
-            (outcome.done if done.ok else outcome.failed).append(steps[done.unit])
-            if done.ok:
-                if step := self.waiting.get(done.unit):
-                    how = "restarted" if steps[done.unit].kind is StepKind.RESTART else "started"
-                    self.tell(step.instance, f"{how}, waiting for its answer")
-                    self._ask(step, patient=True)
-            else:
-                self.tell(steps[done.unit].instance, f"did not start: {done.result}")
-                outcome.problems.append(_job_problem(done, steps[done.unit]))
+        for batch in self.drain.due(steps.values()):
+            self.deadline = time.monotonic() + self.timeout  # patience with clients is not taken from the servers
+            jobs = [Job(_METHODS[step.kind], step.subject) for step in batch]
+            for done in self.manager.run(jobs, timeout=self.timeout):
+                self._started(done, steps[done.unit], outcome)
+        for unit, words in self.drain.late.items():
+            outcome.failed.append(steps[unit])
+            outcome.problems.append(
+                Problem(
+                    message=f"it was not restarted: {words}",
+                    path=unit,
+                    instance=steps[unit].instance,
+                    hint=_LATE_HINT,
+                )
+            )
+
+    def _started(self, done: JobDone, step: Step, outcome: Outcome) -> None:
+        (outcome.done if done.ok else outcome.failed).append(step)
+        if not done.ok:
+            self.tell(step.instance, f"did not start: {done.result}")
+            outcome.problems.append(_job_problem(done, step))
+        elif done.unit in self.waiting:
+            how = "restarted" if step.kind is StepKind.RESTART else "started"
+            self.tell(step.instance, f"{how}, waiting for its answer")
+            self._ask(self.waiting[done.unit], patient=True)
 
     def _await(self) -> None:
         """Waits for the answers; a unit that fails or restarts meanwhile is given up at once."""

@@ -93,6 +93,13 @@ class Server:
             for row in _rows(self._get("/api/ps"))
         )
 
+    def slots(self) -> int:
+        """How many requests a runner (not a server) has at work: GET /slots of llama-server."""
+        rows = self._get("/slots")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "is_processing" in row for row in rows):
+            raise Strange("GET /slots does not answer as llama-server does")
+        return sum(row["is_processing"] is True for row in rows)
+
     def _get(self, path: str) -> Any:
         try:
             self._connection.request("GET", path)

@@ -143,6 +143,11 @@ def open_cards(pid: int, proc: Path = _PROC) -> tuple[str, ...] | None:
     return tuple(sorted(node for node in nodes if node.startswith(_CARDS)))
 
 
+def arguments(pid: int, proc: Path = _PROC) -> tuple[str, ...]:
+    """The words of its command line; none where it is gone."""
+    return tuple(os.fsdecode(word) for word in _read(f"{proc}/{pid}/cmdline").split(b"\0")[:-1])
+
+
 def describe(pid: int, proc: Path = _PROC) -> Process:
     """A process by its number, as far as it can be read."""
     try:

@@ -20,6 +20,7 @@ from ollamactl.workflow import (
     NotReadyError,
     Planned,
     carry_out,
+    cut_off,
     limit,
     locked,
     make_plan,
@@ -43,6 +44,8 @@ class Options:
     """Leave the new state though its proof failed."""
     canary: str = ""
     """The instance that is changed and proved before the others."""
+    when_idle: float | None = None
+    """Seconds to wait until a server is idle before it is stopped or restarted; None cuts off what is in flight."""
     wait: bool = True
     """Wait for another ollamactl that is at work."""
 
@@ -79,7 +82,8 @@ def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
     else:
         target = history.read(number)
     compiled = compile_files(host, history.files(target))
-    return target, make_plan(host, compiled)
+    planned = make_plan(host, compiled)
+    return target, replace(planned, problems=(*planned.problems, *cut_off(planned)))
 
 
 def destroy(host: Host, options: Options, tell: Tell) -> Applied:
@@ -98,7 +102,9 @@ def _change(
     if planned.errors:
         raise NotReadyError(planned.problems)
     if host.offline or not planned.plan.changes:
-        return carry_out(host, planned, load=options.load, timeout=options.timeout, tell=tell)
+        return carry_out(
+            host, planned, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle
+        )
     history = History(host.layout)
     started = history.begin(_generation(host, planned, command, of), spec, _wanted(host, planned, options))
     applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
@@ -143,10 +149,12 @@ def _wanted(host: Host, planned: Planned, options: Options) -> tuple[File, ...]:
 def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Applied:
     """The canary first, where there is one; the rest only when it holds."""
     if not options.canary:
-        return carry_out(host, planned, load=options.load, timeout=options.timeout, tell=tell)
+        return carry_out(
+            host, planned, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle
+        )
     limit(planned.fleet, [options.canary])
     alone = make_plan(host, planned.compiled, only=[options.canary])
-    first = carry_out(host, alone, load=options.load, timeout=options.timeout, tell=tell)
+    first = carry_out(host, alone, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle)
     if not first.outcome.ok:
         left = Problem(
             message=f"the canary {options.canary} did not hold, so nothing else was changed",
@@ -156,7 +164,7 @@ def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Ap
         return replace(first, outcome=replace(first.outcome, problems=[*first.outcome.problems, left]))
     there = host.files.managed(host.layout)
     rest = make_plan(host, replace(planned.compiled, there=there), only=options.only)
-    second = carry_out(host, rest, load=options.load, timeout=options.timeout, tell=tell)
+    second = carry_out(host, rest, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle)
     done = Plan(steps=(*first.planned.plan.steps, *rest.plan.steps))
     return Applied(planned=replace(planned, plan=done), outcome=_both(first.outcome, second.outcome))
 

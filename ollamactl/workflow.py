@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, lock, pins, precheck, record, replacement, store
+from ollamactl import binary, lock, pins, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Tell, execute, lay_out_offline
@@ -86,7 +86,22 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
     if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
-    return replace(planned, problems=(*_replaced(host, planned, wanted=replacing), *planned.problems))
+    found = (*_replaced(host, planned, wanted=replacing), *planned.problems, *cut_off(planned))
+    return replace(planned, problems=found)
+
+
+def cut_off(planned: Planned) -> Iterable[Problem]:
+    """Servers that the plan stops or restarts while they are at work: Ollama ends at once, and does not drain."""
+    for step in planned.plan.of(StepKind.STOP, StepKind.RESTART):
+        pid = planned.observed.unit(step.subject).main_pid
+        if pid and (words := runners.at_work(pid)):
+            yield Problem(
+                path=step.subject,
+                instance=step.instance,
+                severity=Severity.WARNING,
+                message=f"{words} now, and a {step.kind} cuts that off",
+                hint="let it finish first with: --when-idle",
+            )
 
 
 def _replaced(host: Host, planned: Planned, *, wanted: bool) -> Iterable[Problem]:
@@ -149,8 +164,10 @@ def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
     return frozenset(only)
 
 
-def carry_out(host: Host, planned: Planned, *, load: bool, timeout: float, tell: Tell) -> Applied:
-    """Executes a plan that has no errors."""
+def carry_out(
+    host: Host, planned: Planned, *, load: bool, timeout: float, tell: Tell, patience: float | None = None
+) -> Applied:
+    """Executes a plan that has no errors; times in seconds as `execute` takes them."""
     if host.offline:
         return Applied(planned=planned, outcome=lay_out_offline(planned.plan, files=host.files))
     outcome = execute(
@@ -161,6 +178,7 @@ def carry_out(host: Host, planned: Planned, *, load: bool, timeout: float, tell:
         expected=_expected(planned, load=load),
         timeout=timeout,
         tell=tell,
+        patience=patience,
     )
     return Applied(planned=planned, outcome=outcome)
 

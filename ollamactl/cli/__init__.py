@@ -7,7 +7,7 @@ import click
 
 from ollamactl import __version__
 from ollamactl.cli import control, describe, fleet, past
-from ollamactl.cli.common import Group, global_options, wants_json
+from ollamactl.cli.common import Group, global_options, spelled_out, wants_json
 from ollamactl.errors import UsageError
 
 COMMANDS = (
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(argv: list[str]) -> int:
     try:
-        return int(cli.main(args=argv, prog_name="ollamactl", standalone_mode=False) or 0)
+        return int(cli.main(args=spelled_out(argv), prog_name="ollamactl", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:

@@ -148,7 +148,28 @@ def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--no-wait", "wait", is_flag=True, flag_value=False, default=True, help=help_text)(function)
 
 
-def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+def idle_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--when-idle[=TIME]; the bare word is spelled out before the line is parsed."""
+    return click.option(
+        "--when-idle",
+        metavar="[=TIME]",
+        callback=_seconds,
+        help=f"Stop or restart a server only when it has no request; wait so long (without TIME {PATIENCE}).",
+    )(function)
+
+
+PATIENCE = "10m"
+"""What a bare --when-idle stands for."""
+
+
+def spelled_out(argv: list[str]) -> list[str]:
+    """The command line with TIME for each bare --when-idle: click would take the next word for it."""
+    return [f"{word}={PATIENCE}" if word == "--when-idle" else word for word in argv]
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
     from ollamactl.quantity import parse_duration
 
     try:

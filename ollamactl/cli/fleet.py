@@ -7,6 +7,7 @@ import click
 from ollamactl.cli.common import (
     Settings,
     command,
+    idle_option,
     only_option,
     replace_option,
     spec_argument,
@@ -103,6 +104,7 @@ def _plan(
     "--canary", metavar="NAME", default="", help="Change and prove this instance first; the rest if it holds."
 )
 @timeout_option
+@idle_option
 @wait_option
 @only_option
 def apply(settings: Settings, spec: str | None, dry_run: bool, diff: bool, replace: bool, **options: Any) -> Result:

@@ -1,10 +1,10 @@
 """Commands on generations: history, rollback."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ollamactl.cli.common import Settings, command, timeout_option, wait_option
+from ollamactl.cli.common import Settings, command, idle_option, timeout_option, wait_option
 from ollamactl.errors import ExitCode, UsageError
 from ollamactl.result import Result
 
@@ -51,8 +51,9 @@ def history(settings: Settings, verb: str | None, number: int | None, diff: bool
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
 @timeout_option
+@idle_option
 @wait_option
-def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, timeout: float, wait: bool) -> Result:
+def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, **options: Any) -> Result:
     """Go back to an older generation, and prove it.
 
     Without NUMBER to the one before.
@@ -73,9 +74,8 @@ def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, 
             data={"to": target.number, "steps": report.plan_data(planned.plan, diff=diff)},
             text=f"Back to generation {target.number}.\n{report.plan_text(planned.plan, diff=diff)}",
         )
-    options = transaction.Options(timeout=timeout, wait=wait)
     with Progress(enabled=progress(settings)) as tell:
-        applied = transaction.rollback(host, number, options, tell)
+        applied = transaction.rollback(host, number, transaction.Options(**options), tell)
     return applied_result("rollback", applied, settings, diff=diff)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.lab.roots import EXTRA
-from tests.system.fleethost import FleetHost, unit
+from tests.system.fleethost import SPEC, FleetHost, Ran, edited, unit
 from tests.system.inside import Answer, ask, fleet_of
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("runner")]
@@ -166,3 +168,29 @@ def test_no_runner_outlives_its_server(fleet: FleetHost) -> None:
 
     assert fleet.show("compat", "NRestarts") == {"NRestarts": "1"}
     assert not fleet.machine.exists(f"/proc/{runner}")
+
+
+def test_an_apply_when_idle_lets_a_long_answer_finish(fleet: FleetHost) -> None:
+    spec = fleet.machine.read(SPEC)
+    generate(fleet, 11435, "mistral")
+    body = {"model": "mistral", "prompt": "Why?", "stream": False, "options": {"num_predict": 4000, "num_ctx": 512}}
+    asking = fleet.machine.popen(
+        ["curl", "-sS", "-w", "%{http_code}", "--data", json.dumps(body), "http://127.0.0.1:11435/api/generate"]
+    )
+    fleet.wait_for(lambda: any("is answering 1 request" in note for note in changed(fleet, spec, "plan").notes))
+    started = fleet.invocations("mistral")
+
+    ran = changed(fleet, spec, "apply", "--when-idle")
+
+    answer, _ = asking.communicate(timeout=60)
+    assert ran.code == 0, ran.envelope
+    assert answer.endswith("200"), answer
+    assert json.loads(answer.removesuffix("200"))["done"]
+    assert fleet.invocations("mistral") != started
+    fleet.applied(spec)
+
+
+def changed(fleet: FleetHost, spec: str, *words: str) -> Ran:
+    """The command with a spec that restarts mistral."""
+    fleet.spec(edited(spec, "mistral: {port: 11435}", "mistral: {port: 11435, keep_alive: 4m}"))
+    return fleet.json(words[0], SPEC, *words[1:])
