@@ -83,8 +83,11 @@ def _row(file: File) -> dict[str, Any]:
 
 def files_from(text: str, layout: Layout) -> tuple[File, ...]:
     """The files again. Raises ValueError where that is not what `files_text` made."""
+    rows = json.loads(text)
+    if not isinstance(rows, list):
+        raise ValueError("they are no list")
     try:
-        return tuple(_file(row, layout) for row in json.loads(text))
+        return tuple(_file(row, layout) for row in rows)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
 
