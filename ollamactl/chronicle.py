@@ -56,6 +56,7 @@ def told(shown: Generation, folder: PurePath) -> str:
 def _ending(shown: Generation) -> str:
     words = {
         Ending.UNFINISHED: "unfinished: it is at work now, or was killed; the next apply goes on from there",
+        Ending.INTERRUPTED: "interrupted; the next apply goes on from there, or: ollamactl rollback",
         Ending.DONE: "done and proved",
         Ending.FAILED: "failed; what it had changed was left",
         Ending.UNDONE: "failed; what it had changed was rolled back",

@@ -4,6 +4,7 @@
     ├── SpecError            78   the spec is wrong (sysexits.h EX_CONFIG); holds every problem found
     ├── NotPermitted         77   needs root, or a right that the caller lacks (sysexits.h EX_NOPERM)
     ├── UsageError            2   the command line asks for something impossible
+    ├── Interrupted         130   SIGINT or SIGTERM ended it (128 + 2, as shells count)
     └── HostError             1   the host does not let us: no manager, full disk, foreign file
 
 Only the command line turns an exception into an exit code.
@@ -23,6 +24,7 @@ class ExitCode(IntEnum):
     DRIFT = 3
     NOT_PERMITTED = 77
     SPEC = 78
+    INTERRUPTED = 130
 
 
 class Severity(StrEnum):
@@ -125,3 +127,15 @@ class UsageError(OllamactlError):
 
 class HostError(OllamactlError):
     """The host does not let us: no manager, a full disk, a foreign file in our place."""
+
+
+class Interrupted(OllamactlError):
+    """Somebody ended the command by a signal."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(
+            f"interrupted by {signal}",
+            hint="the same command goes on from here; what was queued goes on by itself: ollamactl status",
+        )

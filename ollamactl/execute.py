@@ -1,33 +1,18 @@
 """Carries out a plan, step by step as it stands, and proves the outcome. It decides nothing."""
 
-import os
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from threading import Lock
 
-from ollamactl import runners
+from ollamactl import interrupt, runners
 from ollamactl.drain import Drain
-from ollamactl.errors import HostError, OllamactlError, Problem
-from ollamactl.host import FileStore, Job, JobDone, ServiceManager
+from ollamactl.errors import HostError, Interrupted, OllamactlError
+from ollamactl.host import FileStore, Job, ServiceManager, Tell
 from ollamactl.interview import Interviewer
-from ollamactl.observed import Active, UnitState
+from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import ON_DISK, Plan, Step, StepKind
-from ollamactl.proof import Answers, Expected
-from ollamactl.verify import Subject, prove
-
-_METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.STOP: "StopUnit"}
-_WATCH_SECONDS = 0.5
-_FIRST_LOOK_SECONDS = 0.1
-
-_LATE_HINT = "wait longer with --when-idle=TIME, or cut its clients off: the same command without --when-idle"
-
-Tell = Callable[[str, str], None]
-"""Progress: an instance's name (or a path) and what happens to it."""
+from ollamactl.plan import ON_DISK, Plan, StepKind
+from ollamactl.proof import Expected
+from ollamactl.starting import LATE_HINT, Starter
 
 
 def execute(
@@ -55,7 +40,7 @@ def execute(
     interviewer = Interviewer()
     try:
         with _broken_off(outcome):
-            _Starter(plan, manager, units, expected, interviewer, timeout, tell, drain).run(outcome)
+            Starter(plan, manager, units, expected, interviewer, timeout, tell, drain).run(outcome)
     finally:
         interviewer.close()
     return outcome
@@ -88,6 +73,7 @@ def _broken_off(outcome: Outcome) -> Iterator[None]:
             raise
         outcome.problems += error.problems
         outcome.complete = False
+        outcome.interrupted = isinstance(error, Interrupted)
 
 
 def _lay_out(
@@ -103,9 +89,22 @@ def _lay_out(
     writes = plan.of(StepKind.WRITE)
     if writes:
         tell("", f"writing {len(writes)} file{'s' if len(writes) > 1 else ''}")
-        files.write_all([step.file for step in writes if step.file])
-        outcome.done += writes
-    _stop(plan, manager, outcome, timeout, tell, drain)
+        with interrupt.unbroken():
+            files.write_all([step.file for step in writes if step.file])
+            outcome.done += writes
+    try:
+        _stop(plan, manager, outcome, timeout, tell, drain)
+    except Interrupted:
+        if writes:
+            with interrupt.unbroken():
+                manager.reload()
+        raise
+    with interrupt.unbroken():
+        _link(plan, files, manager, outcome, tell)
+
+
+def _link(plan: Plan, files: FileStore, manager: ServiceManager, outcome: Outcome, tell: Tell) -> None:
+    """Links, removals and the reload, which must not be left between two of them."""
     for kind, change in ((StepKind.DISABLE, manager.disable), (StepKind.ENABLE, manager.enable)):
         if steps := plan.of(kind):
             change([step.subject for step in steps])
@@ -122,166 +121,13 @@ def _lay_out(
 def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float, tell: Tell, drain: Drain) -> None:
     for batch in drain.due(plan.of(StepKind.STOP)):
         steps = {step.subject: step for step in batch}
-        for done in manager.run([Job(_METHODS[StepKind.STOP], unit) for unit in steps], timeout=timeout):
+        for done in manager.run([Job("StopUnit", unit) for unit in steps], timeout=timeout):
             step = steps[done.unit]
             words = "stopped" if done.ok else f"did not stop: {done.result}"
             tell(step.instance, words if step.instance else f"{done.unit} {words}")
             (outcome.done if done.ok else outcome.failed).append(step)
     if drain.late:
         unit, words = next(iter(drain.late.items()))
-        raise HostError(f"{unit} was not stopped: {words}", hint=_LATE_HINT)
+        raise HostError(f"{unit} was not stopped: {words}", hint=LATE_HINT)
     if failed := [step.subject for step in outcome.failed]:
         raise HostError(f"{', '.join(failed)} did not stop", hint=f"systemctl status {failed[0]}")
-
-
-class _Starter:
-    """Queues the starts, has each server asked as soon as its unit is up, and judges when all have answered."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        manager: ServiceManager,
-        units: Mapping[str, UnitState],
-        expected: Mapping[str, Expected],
-        interviewer: Interviewer,
-        timeout: float,
-        tell: Tell,
-        drain: Drain,
-    ) -> None:
-        self.drain = drain
-        self.plan, self.manager, self.expected, self.tell = plan, manager, expected, tell
-        self.interviewer, self.timeout = interviewer, timeout
-        self.deadline = time.monotonic() + timeout
-        self.units = dict(units)
-        self.waiting = {step.subject: step for step in plan.of(StepKind.WAIT)}
-        self.started = {step.subject for step in plan.of(StepKind.RESTART, StepKind.START)}
-        self.restarts = dict.fromkeys(self.started, 0)
-        """NRestarts when the waiting began, by unit."""
-        self.slow: set[str] = set()
-        """Units that did not answer at the first look."""
-        self.asked: dict[str, Future[Answers]] = {}
-
-    def run(self, outcome: Outcome) -> None:
-        """Starts, waits and proves; adds to the outcome."""
-        verified = self.plan.of(StepKind.VERIFY)
-        for step in verified:
-            if step.subject not in self.started:
-                self._ask(step, patient=step.subject in self.waiting)
-        self._start(outcome)
-        self._await()
-        if again := sorted(self.waiting.keys() & (self.started | self.slow)):
-            self.units.update({state.name: state for state in self.manager.units(again)})
-        subjects = [
-            Subject(
-                instance=step.target,
-                unit=self.units.get(step.subject, UnitState(name=step.subject)),
-                answers=self._answers(step.subject),
-                expected=self.expected.get(step.instance, Expected()),
-                restarts_before=self._restarts(step.subject),
-            )
-            for step in verified
-            if step.target
-        ]
-        outcome.proofs = prove(subjects, user=self.manager.user)
-        outcome.done += self.plan.of(StepKind.WAIT, StepKind.VERIFY)
-
-    def _restarts(self, unit: str) -> int:
-        known = self.restarts.get(unit)
-        return self.units.get(unit, UnitState(name=unit)).restarts if known is None else known
-
-    def _ask(self, step: Step, *, patient: bool) -> None:
-        if step.target is None:
-            return
-        expected = self.expected.get(step.instance, Expected())
-        self.asked[step.subject] = self.interviewer.ask(
-            step.target,
-            load=expected.models if expected.load else (),
-            patient=patient,
-            deadline=self.deadline,
-        )
-
-    def _start(self, outcome: Outcome) -> None:
-        steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
-        for batch in self.drain.due(steps.values()):
-            self.deadline = time.monotonic() + self.timeout  # patience with clients is not taken from the servers
-            jobs = [Job(_METHODS[step.kind], step.subject) for step in batch]
-            for done in self.manager.run(jobs, timeout=self.timeout):
-                self._started(done, steps[done.unit], outcome)
-        for unit, words in self.drain.late.items():
-            outcome.failed.append(steps[unit])
-            outcome.problems.append(
-                Problem(
-                    message=f"it was not restarted: {words}",
-                    path=unit,
-                    instance=steps[unit].instance,
-                    hint=_LATE_HINT,
-                )
-            )
-
-    def _started(self, done: JobDone, step: Step, outcome: Outcome) -> None:
-        (outcome.done if done.ok else outcome.failed).append(step)
-        if not done.ok:
-            self.tell(step.instance, f"did not start: {done.result}")
-            outcome.problems.append(_job_problem(done, step))
-        elif done.unit in self.waiting:
-            how = "restarted" if step.kind is StepKind.RESTART else "started"
-            self.tell(step.instance, f"{how}, waiting for its answer")
-            self._ask(self.waiting[done.unit], patient=True)
-
-    def _await(self) -> None:
-        """Waits for the answers; a unit that fails or restarts meanwhile is given up at once."""
-        paths = {self.manager.object_path(unit): unit for unit in self.waiting}
-        answered: deque[str] = deque()
-        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        telling = Lock()
-
-        def on_answer(unit: str, _: object) -> None:
-            with telling:
-                answered.append(unit)
-                os.eventfd_write(wake, 1)
-
-        pending = set(self.asked)
-        for unit, future in self.asked.items():
-            future.add_done_callback(partial(on_answer, unit))
-        looked = False
-        while pending:
-            seconds = _WATCH_SECONDS if looked else _FIRST_LOOK_SECONDS
-            changed = {paths[path] for path in self.manager.changed(seconds, wake) if path in paths}
-            while answered:
-                unit = answered.popleft()
-                pending.discard(unit)
-                self._tell_answer(unit)
-            if not looked:
-                # Signals of the time before this loop were not read: look once at those that are still silent.
-                looked, self.slow = True, pending & self.waiting.keys()
-                changed |= self.slow
-            self._look(changed & pending)
-        # Not on the way of an exception: a late answer would write to whatever has this number then.
-        with telling:  # the last answer is known before its thread has written
-            os.close(wake)
-
-    def _look(self, units: Collection[str]) -> None:
-        for state in self.manager.units(sorted(units)) if units else ():
-            grew = state.restarts > self.restarts.setdefault(state.name, state.restarts)
-            if grew or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
-                self.interviewer.give_up(self.asked[state.name])
-
-    def _tell_answer(self, unit: str) -> None:
-        step = self.waiting.get(unit)
-        if step and step.target:
-            failure = self._answers(unit).failure
-            self.tell(step.instance, f"failed: {failure}" if failure else f"answers on {step.target.listen}")
-
-    def _answers(self, unit: str) -> Answers:
-        future = self.asked.get(unit)
-        return future.result() if future else Answers(failure="it was not started")
-
-
-def _job_problem(done: JobDone, step: Step) -> Problem:
-    words = {
-        "failed": "the unit failed to start",
-        "timeout": "the start did not end in time",
-        "canceled": "the start was canceled by another job",
-        "dependency": "a unit that it needs failed",
-    }.get(done.result, done.result)
-    return Problem(message=words, path=done.unit, instance=step.instance, hint=f"journalctl -u {done.unit} -n 50")

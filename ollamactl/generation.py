@@ -17,6 +17,8 @@ class Ending(StrEnum):
 
     UNFINISHED = "unfinished"
     """It is at work, or was killed."""
+    INTERRUPTED = "interrupted"
+    """Somebody ended it at a safe point, and what it had changed by then was left."""
     DONE = "done"
     FAILED = "failed"
     """What it had changed by then was left."""

@@ -1,11 +1,14 @@
 """What the core asks of the outside, as Protocols: a test gives a fake instead of patching."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ollamactl.files import File
 from ollamactl.observed import UnitState
+
+Tell = Callable[[str, str], None]
+"""Progress: an instance's name (empty for the fleet as a whole) and what happens to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from ollamactl import gpus, pins, store
+from ollamactl import gpus, interrupt, pins, store
 from ollamactl.compiled import compile_spec
 from ollamactl.errors import Severity
-from ollamactl.execute import Tell
 from ollamactl.files import File
+from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.observe import Host, read_facts
 from ollamactl.observed import UP, Active, UnitState
@@ -24,7 +24,7 @@ def control(host: Host, verb: str, names: Collection[str], *, timeout: float, te
 
     Who is already as it was asked for is left alone, and proved all the same.
     """
-    with locked(host, tell):
+    with interrupt.heard(), locked(host, tell):
         compiled = installed(host)
         planned = make_plan(host, compiled)
         starting = {step.subject for step in planned.plan.of(StepKind.WAIT)}

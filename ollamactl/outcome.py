@@ -16,6 +16,8 @@ class Outcome:
     """Steps that were tried in vain: the host may be different all the same."""
     complete: bool = True
     """False where a failure ended it before the last step."""
+    interrupted: bool = False
+    """Somebody ended it, at a safe point."""
     problems: list[Problem] = field(default_factory=list)
     proofs: tuple[Proof, ...] = ()
     idle: str = ""

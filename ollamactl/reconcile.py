@@ -221,9 +221,12 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     """Why the running process is not what the spec wants; empty where it is, or where nobody may look."""
     layout = observed.facts.layout
     drop_in = _drop_in(instance.name, observed)
-    config = running.config or _digest(_CONFIG, _seen(observed, drop_in))
+    on_disk = _digest(_CONFIG, _seen(observed, drop_in))
+    config = running.config or on_disk
     template = f"{layout.unit_dir}/{TEMPLATE}"
-    if config != _digest(_CONFIG, wanted[drop_in].data) or _edited((template, drop_in), wanted, observed):
+    if config != _digest(_CONFIG, wanted[drop_in].data):
+        return _OLDER
+    if on_disk == config and _edited((template, drop_in), wanted, observed):
         return _OLDER
     secret_path = f"{layout.secrets}/{instance.name}.env"
     secret = wanted.get(secret_path)

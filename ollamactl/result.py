@@ -14,6 +14,7 @@ STATUS = {
     ExitCode.DRIFT: "drift",
     ExitCode.NOT_PERMITTED: "denied",
     ExitCode.SPEC: "invalid",
+    ExitCode.INTERRUPTED: "interrupted",
 }
 """The envelope's `status` for each exit code."""
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, binary, generation, undo
+from ollamactl import __version__, binary, generation, interrupt, undo
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
-from ollamactl.errors import Problem, Severity, UsageError
-from ollamactl.execute import Tell
+from ollamactl.errors import OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
+from ollamactl.host import Tell
 from ollamactl.observe import Host, observe
 from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan
@@ -53,7 +53,7 @@ class Options:
 def apply(host: Host, source: Source, options: Options, tell: Tell) -> Applied:
     """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be."""
     require_root(host, "apply")
-    with locked(host, tell, wait=options.wait):
+    with interrupt.heard(), locked(host, tell, wait=options.wait):
         planned = plan(host, source, only=options.only, replacing=options.replacing)
         applied = _change(host, planned, "apply", source.data, options, tell)
         if applied.outcome.ok and not options.only and not host.offline:
@@ -64,7 +64,7 @@ def apply(host: Host, source: Source, options: Options, tell: Tell) -> Applied:
 def rollback(host: Host, number: int | None, options: Options, tell: Tell) -> Applied:
     """Brings back the files of an older generation as they were, the same way as any apply."""
     require_root(host, "rollback")
-    with locked(host, tell, wait=options.wait):
+    with interrupt.heard(), locked(host, tell, wait=options.wait):
         target, planned = plan_rollback(host, number)
         spec = History(host.layout).spec(target.number)
         return _change(host, planned, "rollback", spec, options, tell, of=target.origin)
@@ -88,7 +88,7 @@ def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
 
 def destroy(host: Host, options: Options, tell: Tell) -> Applied:
     """Stops and removes the whole fleet, with the servers' homes; its generations stay."""
-    with locked(host, tell, wait=options.wait):
+    with interrupt.heard(), locked(host, tell, wait=options.wait):
         forget(host)
         applied = _change(host, plan_destroy(host), "destroy", b"", replace(options, keep_going=True), tell)
         if applied.outcome.ok:
@@ -107,22 +107,35 @@ def _change(
         )
     history = History(host.layout)
     started = history.begin(_generation(host, planned, command, of), spec, _wanted(host, planned, options))
-    applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
-    ending = Ending.DONE if applied.outcome.ok else Ending.FAILED
-    if _worth_undoing(applied) and not options.keep_going:
-        undone = _undo(host, planned, applied, options, tell)
-        applied = replace(applied, undone=undone)
-        ending = Ending.UNDONE if undone.outcome.ok else Ending.FAILED
-    history.finish(
-        replace(
-            started,
-            ending=ending,
-            problems=tuple(str(problem) for problem in applied.outcome.problems),
-            proofs=tuple(proof_data(applied.outcome.proofs)),
-        )
-    )
-    history.trim(planned.fleet.keep_generations)
+    try:
+        applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
+        if _worth_undoing(applied) and not options.keep_going:
+            applied = replace(applied, undone=_undo(host, planned, applied, options, tell))
+    except OllamactlError as error:
+        with interrupt.unbroken():
+            history.finish(replace(started, ending=Ending.FAILED, problems=(str(error),)))
+        raise
+    with interrupt.unbroken():
+        history.finish(_ended(started, applied))
+        if command == "apply":
+            history.trim(planned.fleet.keep_generations)
     return applied
+
+
+def _ended(started: Generation, applied: Applied) -> Generation:
+    outcome, undone = applied.outcome, applied.undone
+    if outcome.ok:
+        ending = Ending.DONE
+    elif outcome.interrupted:
+        ending = Ending.INTERRUPTED
+    else:
+        ending = Ending.UNDONE if undone and undone.outcome.ok else Ending.FAILED
+    return replace(
+        started,
+        ending=ending,
+        problems=tuple(str(problem) for problem in outcome.problems),
+        proofs=tuple(proof_data(outcome.proofs)),
+    )
 
 
 def _generation(host: Host, planned: Planned, command: str, of: int) -> Generation:
@@ -183,7 +196,8 @@ def _worth_undoing(applied: Applied) -> bool:
     outcome = applied.outcome
     touched = {step.instance for step in applied.planned.plan.changes}
     broken = any(not proof.ok and proof.instance in touched for proof in outcome.proofs)
-    return outcome.changed and (broken or bool(outcome.problems) or not outcome.complete)
+    failed = broken or bool(outcome.problems) or not outcome.complete
+    return outcome.changed and failed and not outcome.interrupted
 
 
 def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell: Tell) -> Applied:

@@ -9,8 +9,9 @@ from pathlib import Path
 from ollamactl import binary, lock, pins, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
-from ollamactl.execute import Tell, execute, lay_out_offline
+from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
+from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe

@@ -24,13 +24,13 @@ PURE = {
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
-    "accounts", "addresses", "atomic", "binary", "drain", "gpus", "history", "interview", "journal", "listeners",
-    "lock", "observe", "oserrors", "probe", "processes", "reach", "rivals", "runners", "source", "store",
+    "accounts", "addresses", "atomic", "binary", "drain", "gpus", "history", "interrupt", "interview", "journal",
+    "listeners", "lock", "observe", "oserrors", "probe", "processes", "reach", "rivals", "runners", "source", "store",
     "storecheck", "systemd", "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 
-SHELL = {"compiled", "execute", "operate", "output", "status", "transaction", "workflow"}
+SHELL = {"compiled", "execute", "operate", "output", "starting", "status", "transaction", "workflow"}
 """What chains the two."""
 
 EFFECTS = {

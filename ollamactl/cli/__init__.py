@@ -34,7 +34,8 @@ def cli() -> None:
       sudo ollamactl apply fleet.yaml  do it, and prove it
       ollamactl status                 how the fleet is
 
-    Exit codes: 0 done, 1 failed, 2 usage, 3 drift or unhealthy, 77 not permitted, 78 the spec is wrong.
+    Exit codes: 0 done, 1 failed, 2 usage, 3 drift or unhealthy, 77 not permitted, 78 the spec is wrong,
+    130 interrupted.
     """
 
 

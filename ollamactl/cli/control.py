@@ -42,7 +42,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
     outcome = applied.outcome
     return Result(
         command=verb,
-        exit_code=ExitCode.OK if outcome.ok else ExitCode.FAILED,
+        exit_code=ExitCode.OK if outcome.ok else ExitCode.INTERRUPTED if outcome.interrupted else ExitCode.FAILED,
         changed=outcome.changed,
         problems=tuple(outcome.problems),
         data={"steps": report.plan_data(applied.planned.plan), "proofs": report.proof_data(outcome.proofs)},

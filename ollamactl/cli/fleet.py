@@ -194,7 +194,7 @@ def applied_result(
     undone = applied.undone
     return Result(
         command=name,
-        exit_code=ExitCode.OK if outcome.ok else failed,
+        exit_code=ExitCode.OK if outcome.ok else ExitCode.INTERRUPTED if outcome.interrupted else failed,
         changed=outcome.changed,
         problems=applied.problems,
         data={

@@ -41,7 +41,8 @@ def test_commands_are_listed_in_the_order_of_use_each_with_a_whole_sentence() ->
 def test_every_exit_code_is_told() -> None:
     text = " ".join(ollamactl("--help").stdout.split())
     assert (
-        "Exit codes: 0 done, 1 failed, 2 usage, 3 drift or unhealthy, 77 not permitted, 78 the spec is wrong." in text
+        "Exit codes: 0 done, 1 failed, 2 usage, 3 drift or unhealthy, 77 not permitted, 78 the spec is wrong, "
+        "130 interrupted." in text
     )
 
 

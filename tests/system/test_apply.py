@@ -31,7 +31,15 @@ LINKS = {
     "/etc/systemd/system/ollama-fleet.target.wants/ollama@both.service": "link",
     "/etc/systemd/system/ollama-fleet.target.wants/ollama@llama3.service": "link",
 }
-MEMORY = {"/var/lib/ollamactl/compiled.json": "0600"}  # ollamactl's own, so no step of a plan
+MEMORY = dict.fromkeys(  # ollamactl's own, so no step of a plan
+    [
+        "/var/lib/ollamactl/compiled.json",
+        "/var/lib/ollamactl/generations/1/files.json",
+        "/var/lib/ollamactl/generations/1/generation.json",
+        "/var/lib/ollamactl/generations/1/spec.yaml",
+    ],
+    "0600",
+)
 
 
 def test_the_first_apply_installs_starts_and_proves_the_whole_fleet(host: FleetHost) -> None:

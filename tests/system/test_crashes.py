@@ -23,7 +23,7 @@ def misbehaving(**settings: str) -> str:
 
 
 def test_a_crash_loop_is_told_at_once_with_its_last_words_and_ends_as_failed(host: FleetHost) -> None:
-    ran = host.apply(misbehaving(STANDIN_EXIT="3"), "--timeout", "100s")
+    ran = host.apply(misbehaving(STANDIN_EXIT="3"), "--keep-going", "--timeout", "100s")
 
     assert (ran.code, ran.seconds < 15) == (1, True)
     assert {name: proof["ok"] for name, proof in ran.proofs.items()} == {"one": False, "two": True}
@@ -40,7 +40,7 @@ def test_a_crash_loop_is_told_at_once_with_its_last_words_and_ends_as_failed(hos
 
 
 def test_a_crash_loop_that_was_mended_is_brought_up_by_the_next_apply(host: FleetHost) -> None:
-    assert host.apply(misbehaving(STANDIN_EXIT="3")).code == 1
+    assert host.apply(misbehaving(STANDIN_EXIT="3"), "--keep-going").code == 1
 
     mended = host.applied(FLEET)
 
@@ -50,7 +50,7 @@ def test_a_crash_loop_that_was_mended_is_brought_up_by_the_next_apply(host: Flee
 
 
 def test_a_server_that_crashes_twice_and_then_runs_fails_the_proof_but_not_the_next(host: FleetHost) -> None:
-    first = host.apply(misbehaving(STANDIN_EXIT="3", STANDIN_EXIT_TIMES="2"))
+    first = host.apply(misbehaving(STANDIN_EXIT="3", STANDIN_EXIT_TIMES="2"), "--keep-going")
     assert (first.code, "unit" in first.failed_checks("one")) == (1, True)
     host.wait_for(lambda: host.listening(11434))
 
@@ -60,7 +60,7 @@ def test_a_server_that_crashes_twice_and_then_runs_fails_the_proof_but_not_the_n
 
 
 def test_a_server_that_never_answers_is_given_up_at_the_timeout(host: FleetHost) -> None:
-    ran = host.apply(misbehaving(STANDIN_HANG="1"), "--timeout", "3s")
+    ran = host.apply(misbehaving(STANDIN_HANG="1"), "--keep-going", "--timeout", "3s")
 
     assert (ran.code, 3 <= ran.seconds < 12) == (1, True)
     assert list(ran.failed_checks("one")) == ["http"]

@@ -93,18 +93,37 @@ def test_a_first_apply_that_was_killed_is_finished_by_the_next(host: FleetHost) 
     assert host.applied().steps == []
 
 
-def test_an_interrupt_ends_apply_and_leaves_what_a_plan_can_mend(host: FleetHost) -> None:
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_an_interrupt_ends_apply_and_the_next_one_goes_on(host: FleetHost, signal: str) -> None:
     host.spec(fleet(4096, start_ms=4000))
     applying = host.machine.popen(["ollamactl", "apply", SPEC])
     host.wait_for(lambda: host.states("i00") == {"i00": "active"})
-    kill_ollamactl(host, "INT")
+    kill_ollamactl(host, signal)
     stdout, stderr = applying.communicate(timeout=15)
 
     assert applying.returncode == 130
     assert "Traceback" not in stdout + stderr
+    assert f"interrupted by SIG{signal}" in stderr
+    assert host.show("ollama-fleet.target", "NeedDaemonReload") == {"NeedDaemonReload": "no"}
     # What had been queued goes on; what had not is the next apply's to start
     assert {step.split()[0] for step in host.applied().steps} <= {"start"}
     assert host.applied().steps == []
+    results = [row["result"] for row in host.json("history").envelope["data"]["generations"]]
+    assert results[0] == "interrupted"
+
+
+def test_a_signal_while_it_writes_waits_until_systemd_knows(host: FleetHost) -> None:
+    host.applied(fleet(4096))
+    host.spec(fleet(2048))
+    for pause in (0.25, 0.3, 0.35, 0.4, 0.45):
+        applying = host.machine.popen(["ollamactl", "apply", SPEC])
+        time.sleep(pause)  # the moment is what differs
+        kill_ollamactl(host, "INT")
+        end(applying)
+        assert host.show("i05", "NeedDaemonReload") == {"NeedDaemonReload": "no"}
+
+    host.applied()
+    assert {host.environ(12000 + NAMES.index(name))["OLLAMA_CONTEXT_LENGTH"] for name in NAMES} == {"2048"}
 
 
 def test_a_second_apply_waits_for_the_first_and_then_has_nothing_to_do(host: FleetHost) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.fleethost import STANDIN, FleetHost, edited, unit
+from tests.system.fleethost import SPEC, STANDIN, FleetHost, edited, unit
 
 FLEET = """
     version: 1
@@ -89,7 +89,7 @@ def test_a_stranger_that_comes_first_between_plan_and_start_is_named_in_the_proo
     """The unit is started while the port is free; the server takes a moment to bind it, and then it is taken."""
     slow = edited(FLEET, "models: [llama3]", 'models: [llama3], environment: {STANDIN_START_MS: "3000"}')
     host.spec(slow)
-    applying = host.machine.popen(["ollamactl", "apply", "--output", "json", "/etc/ollamactl/fleet.yaml"])
+    applying = host.machine.popen(["ollamactl", "apply", "--keep-going", "--output", "json", SPEC])
     host.wait_for(lambda: host.states("one") == {"one": "active"})
     pid = run_as_service(host, "squatter", squatter, 11434, "HOME=/root")
 

@@ -55,8 +55,11 @@ def test_what_is_begun_is_there_before_it_ends(history: History, layout: Layout)
 
 
 def test_only_the_owner_may_look(history: History, layout: Layout) -> None:
-    os.umask(0)
-    begin(history, layout)
+    before = os.umask(0)
+    try:
+        begin(history, layout)
+    finally:
+        os.umask(before)
     for path in (history.folder, *history.folder.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
 

@@ -37,6 +37,7 @@ def test_every_exit_code_has_its_word_and_number() -> None:
         3: "drift",
         77: "denied",
         78: "invalid",
+        130: "interrupted",
     }
 
 
