@@ -1,18 +1,19 @@
-"""The smaller commands: start, stop and restart what is installed, environments, rendered files, a first spec."""
+"""The smaller commands: prove, start, stop or restart what is installed, tell environments and files, a first spec."""
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from ollamactl import gpus, pins, store
 from ollamactl.compiled import compile_spec
-from ollamactl.errors import Severity
+from ollamactl.errors import Problem, Severity, listed
 from ollamactl.execute import Tell
 from ollamactl.files import File
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.observe import Host, read_facts
 from ollamactl.observed import UP, Active, UnitState
+from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.probe import dial_address
 from ollamactl.source import Source
@@ -58,6 +59,34 @@ def _kind(verb: str, unit: UnitState) -> StepKind | None:
     if up:
         return StepKind.RESTART if verb == "restart" else None
     return StepKind.START
+
+
+def verify(
+    host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
+) -> Applied:
+    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
+    compiled = compile_spec(host, source) if source else installed(host)
+    wanted = limit(compiled.fleet, only)
+    proofs = tuple(
+        Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
+        for i in compiled.fleet.instances
+        if i.state is State.RUNNING and (not wanted or i.name in wanted)
+    )
+    planned = make_plan(host, compiled, only=only)
+    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
+    waits = tuple(step for step in planned.plan.of(StepKind.WAIT) if step.subject not in to_start)
+    planned = replace(planned, plan=Plan(steps=(*waits, *proofs)))
+    applied = carry_out(host, planned, load=load, timeout=timeout, tell=tell)
+    return replace(applied, planned=replace(planned, problems=(*planned.problems, *_left_open(applied.outcome))))
+
+
+def _left_open(outcome: Outcome) -> Iterable[Problem]:
+    if names := sorted(proof.instance for proof in outcome.proofs if not proof.whole):
+        yield Problem(
+            message=f"only root can prove that {listed(names)} answered, and not another process on the port",
+            hint="the whole proof: sudo ollamactl verify",
+            severity=Severity.NOTE,
+        )
 
 
 def rendered(host: Host, source: Source, *, only: Collection[str] = ()) -> tuple[File, ...]:

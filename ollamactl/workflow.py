@@ -11,12 +11,12 @@ from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Tell, execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.model import Fleet, Instance, State
+from ollamactl.model import Fleet, Instance
 from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.plan import Plan
 from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile
 from ollamactl.source import Source, same_file
@@ -81,11 +81,11 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
     if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
-    return replace(planned, problems=(*_replaced(host, planned, wanted=replacing), *planned.problems))
+    return replace(planned, problems=(*_replaced(host, planned, only, wanted=replacing), *planned.problems))
 
 
-def _replaced(host: Host, planned: Planned, *, wanted: bool) -> Iterable[Problem]:
-    names = replacement.leaving(planned.fleet, planned.plan)
+def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bool) -> Iterable[Problem]:
+    names = replacement.leaving(planned.fleet, planned.observed, only)
     old, new = record.installed_source(planned.compiled.there) if names else None, planned.fleet.source
     if old is None or (same := same_file(old, new)):
         return
@@ -194,24 +194,6 @@ def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
         load=load,
         has_gpu=None if facts.gpus is None else bool(facts.gpus),
     )
-
-
-def verify(
-    host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
-) -> Applied:
-    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
-    compiled = compile_spec(host, source) if source else installed(host)
-    wanted = limit(compiled.fleet, only)
-    proofs = tuple(
-        Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
-        for i in compiled.fleet.instances
-        if i.state is State.RUNNING and (not wanted or i.name in wanted)
-    )
-    planned = make_plan(host, compiled, only=only)
-    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
-    waits = tuple(step for step in planned.plan.of(StepKind.WAIT) if step.subject not in to_start)
-    planned = replace(planned, plan=Plan(steps=(*waits, *proofs)))
-    return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
 
 
 def plan_destroy(host: Host) -> Planned:

@@ -130,12 +130,12 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
 
     Without SPEC it proves the fleet that is installed.
     """
-    from ollamactl import source, workflow
+    from ollamactl import operate, source
     from ollamactl.output import Progress
 
     text = source.read(spec) if spec else None
     with Progress(enabled=_progress(settings)) as tell:
-        proved = workflow.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
+        proved = operate.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
     return _applied("verify", proved, settings, failed=ExitCode.DRIFT)
 
 
