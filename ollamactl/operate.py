@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from ollamactl import gpus, pins, store
-from ollamactl.compiled import compile_spec
+from ollamactl import gpus, lost, pins, store
+from ollamactl.compiled import compile_installed, compile_spec
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.execute import Tell
 from ollamactl.files import File
@@ -17,7 +17,17 @@ from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.probe import dial_address
 from ollamactl.source import Source
-from ollamactl.workflow import Applied, NotReadyError, carry_out, chosen, installed, limit, locked, make_plan
+from ollamactl.workflow import (
+    Applied,
+    NotReadyError,
+    carry_out,
+    chosen,
+    installed,
+    limit,
+    locked,
+    make_plan,
+    nothing_installed,
+)
 
 
 def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
@@ -65,19 +75,28 @@ def verify(
     host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
 ) -> Applied:
     """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
-    compiled = compile_spec(host, source) if source else installed(host)
-    wanted = limit(compiled.fleet, only)
-    proofs = tuple(
+    compiled = compile_spec(host, source) if source else compile_installed(host)
+    planned = make_plan(host, compiled)
+    gone = () if source else lost.proofs(planned.observed, compiled.fleet.instances)
+    if not source and not gone and not compiled.fleet.instances:
+        raise nothing_installed()
+    wanted = limit(compiled.fleet, only, besides=[proof.instance for proof in gone])
+
+    def meant(name: str) -> bool:
+        return not wanted or name in wanted
+
+    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
+    steps = [s for s in planned.plan.of(StepKind.WAIT) if meant(s.instance) and s.subject not in to_start]
+    steps += [
         Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
         for i in compiled.fleet.instances
-        if i.state is State.RUNNING and (not wanted or i.name in wanted)
-    )
-    planned = make_plan(host, compiled, only=only)
-    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
-    waits = tuple(step for step in planned.plan.of(StepKind.WAIT) if step.subject not in to_start)
-    planned = replace(planned, plan=Plan(steps=(*waits, *proofs)))
-    applied = carry_out(host, planned, load=load, timeout=timeout, tell=tell)
-    return replace(applied, planned=replace(planned, problems=(*planned.problems, *_left_open(applied.outcome))))
+        if i.state is State.RUNNING and meant(i.name)
+    ]
+    applied = carry_out(host, replace(planned, plan=Plan(steps=tuple(steps))), load=load, timeout=timeout, tell=tell)
+    outcome = applied.outcome
+    outcome.proofs += tuple(proof for proof in gone if meant(proof.instance))
+    told = (*(p for p in planned.problems if not p.instance or meant(p.instance)), *_left_open(outcome))
+    return replace(applied, planned=replace(applied.planned, problems=told))
 
 
 def _left_open(outcome: Outcome) -> Iterable[Problem]:

@@ -11,6 +11,7 @@ from ollamactl.observed import Active, PortHolder, UnitState
 class CheckKind(StrEnum):
     """What is proved, in the order in which one failure explains the next."""
 
+    DROP_IN = "drop-in"
     UNIT = "unit"
     HTTP = "http"
     LISTENER = "listener"

@@ -91,7 +91,7 @@ def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
     for proof in rows:
         spilled = any(size.spilled for size in proof.evidence.answers.loaded.values())
         told = ", ".join(dict.fromkeys(c.kind for c in proof.checks if c.ok is proof.ok and not c.open))
-        start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen:<{listens}}"
+        start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen or '-':<{listens}}"
         lines.append(f"{start}  {told}")
         for check in proof.checks:
             if not check.ok:

@@ -134,9 +134,9 @@ def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]
     return found
 
 
-def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
-    """`--only NAME`s as a set. Raises UsageError for a name that the fleet lacks."""
-    known = {instance.name for instance in fleet.instances}
+def limit(fleet: Fleet, only: Collection[str], *, besides: Collection[str] = ()) -> frozenset[str]:
+    """`--only NAME`s as a set. Raises UsageError for a name that the fleet and `besides` lack."""
+    known = {*besides, *(instance.name for instance in fleet.instances)}
     if missing := [name for name in only if name not in known]:
         raise UsageError(
             f"there is no instance {missing[0]!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
@@ -216,13 +216,18 @@ def installed(host: Host) -> Compiled:
     """The fleet that is installed on the host. Raises UsageError where there is none."""
     compiled = compile_installed(host)
     if not compiled.fleet.instances:
-        raise UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
+        raise nothing_installed()
     return compiled
 
 
-def chosen(fleet: Fleet, names: Collection[str]) -> tuple[Instance, ...]:
-    """The named instances, or all. Raises UsageError for an unknown name."""
-    wanted = limit(fleet, names)
+def nothing_installed() -> UsageError:
+    """What a command on a fleet says where there is none."""
+    return UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
+
+
+def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = ()) -> tuple[Instance, ...]:
+    """The named instances, or all. Raises UsageError for a name that neither the fleet has nor `besides`."""
+    wanted = limit(fleet, names, besides=besides)
     return tuple(instance for instance in fleet.instances if not wanted or instance.name in wanted)
 
 

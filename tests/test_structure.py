@@ -15,10 +15,11 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
-    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "host", "identity", "model",
-    "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity", "reconcile",
-    "record", "render", "replacement", "report", "restartcheck", "result", "schema", "specfile", "specplace",
-    "spectext", "specvalue", "starter", "suggest", "unitfile", "varchecks", "whose", "yamlnodes", "yamltree",
+    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "host", "identity", "lost",
+    "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity",
+    "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema", "specfile",
+    "specplace", "spectext", "specvalue", "starter", "suggest", "unitfile", "varchecks", "whose", "yamlnodes",
+    "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 

@@ -17,11 +17,8 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 def status(settings: Settings, names: tuple[str, ...]) -> Result:
     """Show how each server is; exits with 3 when one is not well."""
     from ollamactl import status as state
-    from ollamactl import workflow
 
-    host = settings.host(running=True)
-    fleet = workflow.installed(host).fleet
-    rows = state.read(host, fleet, workflow.chosen(fleet, names))
+    rows = state.read(settings.host(running=True), names)
     healthy = all(row.healthy for row in rows)
     return Result(
         command="status",
