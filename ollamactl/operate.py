@@ -14,12 +14,13 @@ from ollamactl.model import Fleet, Instance, State
 from ollamactl.observe import Host, read_facts
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.plan import ORDER, Plan, Step, StepKind
 from ollamactl.probe import dial_address
 from ollamactl.source import Source
 from ollamactl.workflow import (
     Applied,
     NotReadyError,
+    Planned,
     carry_out,
     chosen,
     installed,
@@ -28,6 +29,9 @@ from ollamactl.workflow import (
     make_plan,
     nothing_installed,
 )
+
+PATIENCE = 300.0
+"""Seconds for all answers and loads together, where nobody says otherwise."""
 
 
 def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
@@ -72,31 +76,47 @@ def _kind(verb: str, unit: UnitState) -> StepKind | None:
 
 
 def verify(
-    host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
+    host: Host,
+    source: Source | None,
+    *,
+    only: Collection[str] = (),
+    load: bool = False,
+    timeout: float | None,
+    tell: Tell,
 ) -> Applied:
-    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
+    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing.
+
+    With a `timeout` in seconds every server that runs may take so long; without, only one that was started just now
+    may, and one that is loading.
+    """
     compiled = compile_spec(host, source) if source else compile_installed(host)
     planned = make_plan(host, compiled)
     gone = () if source else lost.proofs(planned.observed, compiled.fleet.instances)
     if not source and not gone and not compiled.fleet.instances:
         raise nothing_installed()
     wanted = limit(compiled.fleet, only, besides=[proof.instance for proof in gone])
-
-    def meant(name: str) -> bool:
-        return not wanted or name in wanted
-
-    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
-    steps = [s for s in planned.plan.of(StepKind.WAIT) if meant(s.instance) and s.subject not in to_start]
-    steps += [
-        Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
-        for i in compiled.fleet.instances
-        if i.state is State.RUNNING and meant(i.name)
-    ]
-    applied = carry_out(host, replace(planned, plan=Plan(steps=tuple(steps))), load=load, timeout=timeout, tell=tell)
+    planned = replace(planned, plan=proving(planned, patient=timeout is not None, only=wanted))
+    applied = carry_out(host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell)
     outcome = applied.outcome
-    outcome.proofs += tuple(proof for proof in gone if meant(proof.instance))
-    told = (*(p for p in planned.problems if not p.instance or meant(p.instance)), *_left_open(outcome))
-    return replace(applied, planned=replace(applied.planned, problems=told))
+    outcome.proofs += tuple(proof for proof in gone if not wanted or proof.instance in wanted)
+    told = (p for p in planned.problems if not p.instance or not wanted or p.instance in wanted)
+    return replace(applied, planned=replace(planned, problems=(*told, *_left_open(outcome))))
+
+
+def proving(planned: Planned, *, patient: bool, only: Collection[str] = ()) -> Plan:
+    """The plan that only proves, waiting for those that are starting, or if `patient` for all that run."""
+    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
+    waits = {step.subject for step in planned.plan.of(StepKind.WAIT)} - to_start
+    if patient:
+        waits |= {unit for unit, state in planned.observed.units.items() if state.active in UP}
+    steps = [
+        Step(kind=kind, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
+        for i in planned.fleet.instances
+        if i.state is State.RUNNING and (not only or i.name in only)
+        for kind in (StepKind.WAIT, StepKind.VERIFY)
+        if kind is StepKind.VERIFY or i.unit in waits
+    ]
+    return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
 
 
 def _left_open(outcome: Outcome) -> Iterable[Problem]:

@@ -49,7 +49,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to start and answer, all together.")
 def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Start servers (all without NAME) and prove them."""
     return _control(settings, "start", names, timeout)
@@ -57,7 +57,7 @@ def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to stop, all together.")
 def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Stop servers (all without NAME).
 
@@ -68,7 +68,7 @@ def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to start and answer, all together.")
 def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Restart servers (all without NAME) and prove them.
 

@@ -88,7 +88,7 @@ def _plan(
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
 @click.option("--load", is_flag=True, help="Also prove that every model loads, and where.")
 @replace_option
-@timeout_option
+@timeout_option("How long servers may take to start, answer and, with --load, to load, all together.")
 @only_option
 def apply(
     settings: Settings,
@@ -121,9 +121,13 @@ def apply(
 @command
 @click.argument("spec", required=False, type=click.Path(dir_okay=False, readable=False, allow_dash=True))
 @click.option("--load", is_flag=True, help="Load every model that is not loaded, and say where it landed.")
-@timeout_option
+@timeout_option(
+    "How long to wait for servers that do not answer and for loads, all together; without it 5m, and 5s for the "
+    "answer of a server that has run for a while.",
+    default=None,
+)
 @only_option
-def verify(settings: Settings, spec: str | None, load: bool, timeout: float, only: tuple[str, ...]) -> Result:
+def verify(settings: Settings, spec: str | None, load: bool, timeout: float | None, only: tuple[str, ...]) -> Result:
     """Prove who answers on each port, and with which models.
 
     Exits with 3 where it is not the right server with the right models.
@@ -142,7 +146,7 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float, onl
 @command
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
-@timeout_option
+@timeout_option("How long servers may take to stop, all together.")
 def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float) -> Result:
     """Stop and remove the whole fleet; models stay."""
     from ollamactl import report, workflow
