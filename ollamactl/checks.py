@@ -4,12 +4,13 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import fields
 from functools import lru_cache
 from types import MappingProxyType
 
 from ollamactl import depchecks, restartcheck, varchecks
 from ollamactl.errors import Location, Problem, Severity, listed
-from ollamactl.model import Backend, Egress, Fleet, Instance, Store, overlap
+from ollamactl.model import Backend, Egress, Fleet, Instance, Restart, Store, overlap
 from ollamactl.modelname import ModelName
 from ollamactl.quantity import format_size
 from ollamactl.specplace import Path, Place
@@ -46,9 +47,6 @@ def check(
     for rule, keys in _RULES:
         for instance in known(*keys):
             found += rule(instance, place)
-    if not fleet.instances and ("instances",) in locations and not place.has_below("instances"):
-        message = "names no instance: apply removes every instance that it has installed"
-        found.append(place.problem(("instances",), message, severity=Severity.WARNING))
     # What stands in `defaults` is found once for each instance, and said once.
     return tuple({(problem.path, problem.message): problem for problem in found}.values())
 
@@ -62,12 +60,12 @@ def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
     models, path = fleet.models_dir, ("ollama", "models")
     parents = any(_below(ours, models) for ours in _OURS)
     if models in _NO_STORE or parents or any(_below(models, folder) for folder in _NO_STORE_BELOW):
-        yield place.problem(path, f"{models} is no place for a store", "the usual one is /var/lib/ollama/models")
+        yield place.problem(path, f"{models} cannot hold a store", "the usual one is /var/lib/ollama/models")
     if odd := _odd(models):
         yield place.problem(path, f"{models!r} {odd}", "move the store to a path of plain characters")
     for ours in _OURS:
         if _below(models, ours):
-            yield place.problem(path, f"{models} lies in {ours}, which is ollamactl's own", "choose another folder")
+            yield place.problem(path, f"{models} is inside {ours}, which is ollamactl's own", "choose another folder")
     writers = [instance for instance in fleet.instances if instance.store is Store.WRITABLE]
     if len(writers) > 1:
         names = listed([instance.name for instance in writers])
@@ -86,10 +84,10 @@ def _odd(models: str) -> str:
     its own record of TemporaryFileSystem= and BindReadOnlyPaths= apart again without the escapes.
     """
     if found := [char for char in "*?[\\" if char in models]:
-        return f"holds {found[0]!r}, which Ollama takes for a pattern"
+        return f"contains {found[0]!r}, which Ollama takes for a pattern"
     if found := [char for char in ':"' if char in models]:
-        return f"holds {found[0]!r}, and systemd cannot bind such a path from version 255 on"
-    return "ends with a character that Ollama strips" if models[-1] in " \t'" else ""
+        return f"contains {found[0]!r}, and systemd 255 and later cannot bind such a path"
+    return "ends with a character that Ollama strips off" if models[-1] in " \t'" else ""
 
 
 def _below(path: str, folder: str) -> bool:
@@ -101,7 +99,7 @@ def _ports(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
     for instance in fleet:
         by_port[instance.port].append(instance)
         if instance.port < 1024:
-            message = f"{instance.port} is below 1024, which a server without root's rights cannot bind"
+            message = f"{instance.port} is below 1024: only root may listen there, and no server runs as root"
             yield place.problem(place.of(instance.name, "port"), message, "write a port from 1024 to 65535")
     taken = set(by_port)
     for port, instances in by_port.items():
@@ -156,18 +154,22 @@ def _named_after_models(instances: Sequence[Instance], place: Place) -> Iterator
 def _names(instance: Instance, place: Place) -> Iterator[Problem]:
     name = instance.name
     if not _NAME.fullmatch(name):
-        yield place.problem(place.of(name), "is no name for an instance", "use letters, digits, _ . and -")
+        yield place.problem(place.of(name), "is not a valid name for an instance", "use letters, digits, _ . and -")
     if name.endswith(UNIT_SUFFIXES):
-        message = "is no name for an instance: it ends like a unit's"
+        message = "is not a valid name for an instance: it ends like a unit's"
         yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
+
+
+def _models(instance: Instance, place: Place) -> Iterator[Problem]:
     if instance.models_from_name:
         return
+    name = instance.name
     seen: dict[str, str] = {}
     for at, model in enumerate(instance.models):
         folded = ModelName.parse(model).folded if len(instance.models) > 1 else model
         if folded in seen:
             message = (
-                f"{model} is the same model as {seen[folded]}" if model != seen[folded] else f"{model} stands twice"
+                f"{model} is the same model as {seen[folded]}" if model != seen[folded] else f"{model} is listed twice"
             )
             yield place.problem(place.of(name, "models", at), message, "name it once")
         seen.setdefault(folded, model)
@@ -176,10 +178,10 @@ def _names(instance: Instance, place: Place) -> Iterator[Problem]:
 def _reach(instance: Instance, place: Place) -> Iterator[Problem]:
     name, host, allow = instance.name, instance.host, instance.allow
     if len(allow) > 1 and "any" in allow:
-        yield place.problem(place.of(name, "allow"), "any is everybody: the rest says nothing", "write allow: [any]")
+        yield place.problem(place.of(name, "allow"), "any is everybody: the others add nothing", "write allow: [any]")
     if _is_loopback(host):
         if allow and (place.written(name, "allow") or place.written(name, "host")):
-            message = f"{host} is loopback: nobody but this host reaches it, allow or not"
+            message = f"{host} is loopback: only this host reaches it, whatever allow says"
             hint = "remove allow, or listen on the network: host: 0.0.0.0"
             yield place.problem(place.of(name, "allow"), message, hint, Severity.WARNING)
         return
@@ -187,15 +189,15 @@ def _reach(instance: Instance, place: Place) -> Iterator[Problem]:
     if not allow:
         yield place.problem(
             path,
-            f"{host} is more than this host: Ollama has no authentication, so say who may reach it",
+            f"{host} is reached from other hosts, and Ollama asks for no password: say who may reach it",
             "allow: [any] for everybody (containers on this host too, which cannot reach 127.0.0.1),"
             " or networks: allow: [10.0.0.0/8, 172.17.0.0/16]",
         )
     elif instance.egress is Egress.OPEN and allow != ("any",):
         yield place.problem(
             place.of(name, "egress"),
-            f"open does not go with allow: {listed(list(allow))}: one filter of addresses serves both ways"
-            " (systemd's IPAddressAllow=), so a fence against clients would also close the way out",
+            f"open cannot be combined with allow: {listed(list(allow))}: one address filter serves both directions"
+            " (systemd's IPAddressAllow=), so what keeps clients out would also close the way out",
             "allow: [any], or egress: closed",
         )
 
@@ -208,7 +210,7 @@ def _backend(instance: Instance, place: Place) -> Iterator[Problem]:
         message = f"{instance.backend} needs a card, but gpus is none"
         yield place.problem(place.of(name, "backend"), message, "write backend: cpu, or name a card in gpus")
     if instance.spread and instance.gpus is not None and len(instance.gpus) < 2:
-        message = "has no effect with less than two cards"
+        message = "has no effect with fewer than two cards"
         yield place.problem(place.of(name, "spread"), message, "remove it", Severity.WARNING)
 
 
@@ -220,10 +222,12 @@ def _limits(instance: Instance, place: Place) -> Iterator[Problem]:
 
 
 _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, ...]], ...] = (
-    (_names, ("models",)),
+    (_names, ("name",)),
+    (_models, ("models",)),
     (_reach, ("host", "allow", "egress")),
     (_backend, ("backend", "gpus", "spread")),
-    (_limits, ("limits",)),
-    (restartcheck.check, ("restart",)),
+    (_limits, ("limits", "limits.memory_high", "limits.memory_max")),
+    (restartcheck.waits, ("restart", "restart.policy", "restart.delay", "restart.max_delay")),
+    (restartcheck.loops, ("restart", *(f"restart.{key.name}" for key in fields(Restart)))),
     (varchecks.check, ()),
 )

@@ -76,6 +76,16 @@ class Problem:
         return "\n".join(lines)
 
 
+class WrongValueError(ValueError):
+    """A value that cannot be: the sentence, what to type instead, and the place in a list."""
+
+    def __init__(self, message: str, hint: str = "", item: int | None = None) -> None:
+        super().__init__(message)
+        self.hint, self.item = hint, item
+        self.others: tuple[WrongValueError, ...] = ()
+        """What else is wrong in the same list."""
+
+
 def listed(names: Sequence[str]) -> str:
     """`a, b and c`, or the first few and how many more."""
     if len(names) > 6:

@@ -127,15 +127,14 @@ class Interviewer:
     def _interview(self, question: _Question) -> None:
         """One attempt. The port is bound before HTTP is served (cmd/cmd.go), so silence is no failure yet."""
         instance = question.instance
-        left = question.deadline - time.monotonic()
-        seconds = max(0.05, min(left, ANSWER_SECONDS)) if question.patient else ANSWER_SECONDS
         try:
-            with probe.Server(instance.host, instance.port, timeout=seconds) as server:
+            with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=0.05)) as server:
                 answers = Answers(version=server.version(), models={row.name: row.digest for row in server.tags()})
                 if question.loaded and not question.load:
                     answers = replace(answers, loaded=_loaded(server))
         except (probe.Unreachable, probe.Silent) as error:
-            question.failure = str(error)
+            patient_and_silent = question.patient and isinstance(error, probe.Silent)
+            question.failure = "no HTTP answer" if patient_and_silent else str(error)
             if not question.patient:
                 self._resolve(question, Answers(failure=question.failure))
             elif time.monotonic() >= question.deadline:
@@ -159,6 +158,11 @@ class Interviewer:
             question.future.set_result(answers)
 
 
+def _seconds(question: _Question, *, least: float) -> float:
+    """For one answer: no more than is left of the time for all."""
+    return max(least, min(question.deadline - time.monotonic(), ANSWER_SECONDS))
+
+
 def _loaded(server: probe.Server) -> dict[str, ModelSize]:
     return {row.name: ModelSize(size=row.size, size_vram=row.size_vram) for row in server.loaded()}
 
@@ -168,7 +172,7 @@ def _load(question: _Question, answers: Answers) -> Answers:
     instance = question.instance
     failures = {}
     try:
-        with probe.Server(instance.host, instance.port, timeout=ANSWER_SECONDS) as server:
+        with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=0.05)) as server:
             there = {row.name for row in server.loaded()}
             for model in question.load:
                 if model in there:
@@ -177,7 +181,8 @@ def _load(question: _Question, answers: Answers) -> Answers:
                     probe.load(instance.host, instance.port, model, timeout=question.deadline - time.monotonic())
                 except (probe.Unreachable, probe.Silent, probe.Strange) as error:
                     failures[model] = str(error)
-        with probe.Server(instance.host, instance.port, timeout=ANSWER_SECONDS) as server:
+        # What did load is told also where the time is up because of another model.
+        with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=1)) as server:
             return replace(answers, loaded=_loaded(server), load_failures=failures)
     except (probe.Unreachable, probe.Silent, probe.Strange) as error:
         return replace(answers, failure=str(error), load_failures=failures)

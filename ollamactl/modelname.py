@@ -33,9 +33,9 @@ class ModelName:
         Raises ValueError with a sentence for the user. A digest (`MODEL@sha256:...`) is refused, as servers do.
         """
         if "@" in text:
-            raise ValueError(f"{text!r} names a digest, which Ollama's servers do not serve: name a tag")
+            raise ValueError(f"{text!r} names a digest, and Ollama serves tags only")
         if "://" in text:
-            raise ValueError(f"{text!r} holds a scheme: write HOST/NAMESPACE/MODEL without it")
+            raise ValueError(f"{text!r} is a URL, not a model name: write HOST/NAMESPACE/MODEL")
         rest, _, model = text.rpartition("/")
         model, colon, tag = model.partition(":")
         host, slash, namespace = rest.rpartition("/")
@@ -48,11 +48,11 @@ class ModelName:
         for kind, part in parts.items():
             pattern, characters = _RULES[kind]
             if not part:
-                raise ValueError(f"{text!r} is no model name: its {kind} is empty")
+                raise ValueError(f"{text!r} is not a model name: its {kind} is empty")
             if not pattern.fullmatch(part):
                 raise ValueError(
-                    f"{text!r} is no model name: the {kind} {part[:40]!r} must begin with a letter or digit"
-                    f" and hold only {characters}"
+                    f"{text!r} is not a model name: the {kind} {part[:40]!r} must begin with a letter or digit"
+                    f" and contain only {characters}"
                 )
         # The short name leaves these two out whatever their case, so only one spelling of them may exist.
         if parts["host"].lower() == _HOST:

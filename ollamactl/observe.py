@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import accounts, addresses, gpus, listeners, pins, processes, rivals, store
+from ollamactl import accounts, addresses, gpus, listeners, pins, processes, rivals, store, whose
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.files import ObservedFile
 from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
+from ollamactl.record import installed_fleet
 from ollamactl.systemd import Manager
 from ollamactl.unitdir import UnitDir
 
@@ -103,7 +104,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         return observed
     units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
-    return replace(
+    observed = replace(
         observed,
         units=units,
         running=running(units, by_name),
@@ -111,6 +112,9 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         rivals=rivals.read(host.manager),
         foreign_drop_ins=foreign_drop_ins(host, units),
     )
+    if all(holder.pid for holder in observed.holders.values()):
+        return observed
+    return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(files)))
 
 
 def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from ollamactl.facts import Facts
 from ollamactl.files import ObservedFile
+from ollamactl.model import instance_name
 
 
 class Active(StrEnum):
@@ -88,18 +89,19 @@ class PortHolder:
     """None where we may not look, or where this host does not show it."""
     command: str = ""
     unit: str = ""
+    """Without a pid: the unit of ours that is up and installed to listen there (`whose`)."""
 
     def __str__(self) -> str:
         """`pid 812 (python3 -m http.server) of session-2.scope`."""
         if self.pid is None:
-            return "a process that only root may see"
+            return f"{self.unit}, as it is installed" if self.unit else "a process that only root may see"
         where = f" of {self.unit}" if self.unit else ""
         return f"pid {self.pid} ({self.command}){where}"
 
     @property
     def way_out(self) -> str:
         """What to do about it; ollamactl never ends a stranger's process."""
-        if self.pid is None:
+        if self.pid is None and not self.unit:
             return f"see who it is: sudo ss -ltnp 'sport = :{self.port}'"
         if self.unit == "ollama.service":
             return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
@@ -132,6 +134,15 @@ class Observed:
     """By instance name: who holds its address, where that is not the instance itself."""
     rivals: tuple[Rival, ...] = ()
     """Units of others that are set to listen on TCP, running or not."""
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """The instances on this host that are ollamactl's, by their files, their links or their processes."""
+        layout = self.facts.layout
+        names = {layout.owner(path) for path, file in self.files.items() if file.ours and not file.leftover}
+        names |= {name for name, running in self.running.items() if running.config}
+        names |= {name for unit in self.wanted if (name := instance_name(unit))}
+        return frozenset(names - {""})
 
     def unit(self, name: str) -> UnitState:
         """The unit's state; one that is not loaded is inactive."""

@@ -1,22 +1,37 @@
-"""The smaller commands: start, stop and restart what is installed, environments, rendered files, a first spec."""
+"""The smaller commands: prove, start, stop or restart what is installed, tell environments and files, a first spec."""
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from ollamactl import gpus, interrupt, pins, store
-from ollamactl.compiled import compile_spec
-from ollamactl.errors import Severity
+from ollamactl import gpus, interrupt, lost, pins, store
+from ollamactl.compiled import compile_installed, compile_spec
+from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.observe import Host, read_facts
 from ollamactl.observed import UP, Active, UnitState
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.outcome import Outcome
+from ollamactl.plan import ORDER, Plan, Step, StepKind
 from ollamactl.probe import dial_address
 from ollamactl.source import Source
-from ollamactl.workflow import Applied, NotReadyError, carry_out, chosen, installed, limit, locked, make_plan
+from ollamactl.workflow import (
+    Applied,
+    NotReadyError,
+    Planned,
+    carry_out,
+    chosen,
+    installed,
+    limit,
+    locked,
+    make_plan,
+    nothing_installed,
+)
+
+PATIENCE = 300.0
+"""Seconds for all answers and loads together, where nobody says otherwise."""
 
 
 def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
@@ -58,6 +73,59 @@ def _kind(verb: str, unit: UnitState) -> StepKind | None:
     if up:
         return StepKind.RESTART if verb == "restart" else None
     return StepKind.START
+
+
+def verify(
+    host: Host,
+    source: Source | None,
+    *,
+    only: Collection[str] = (),
+    load: bool = False,
+    timeout: float | None,
+    tell: Tell,
+) -> Applied:
+    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing.
+
+    With a `timeout` in seconds every server that runs may take so long; without, only one that was started just now
+    may, and one that is loading.
+    """
+    compiled = compile_spec(host, source) if source else compile_installed(host)
+    planned = make_plan(host, compiled)
+    gone = () if source else lost.proofs(planned.observed, compiled.fleet.instances)
+    if not source and not gone and not compiled.fleet.instances:
+        raise nothing_installed()
+    wanted = limit(compiled.fleet, only, besides=[proof.instance for proof in gone])
+    planned = replace(planned, plan=proving(planned, patient=timeout is not None, only=wanted))
+    applied = carry_out(host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell)
+    outcome = applied.outcome
+    outcome.proofs += tuple(proof for proof in gone if not wanted or proof.instance in wanted)
+    told = (p for p in planned.problems if not p.instance or not wanted or p.instance in wanted)
+    return replace(applied, planned=replace(planned, problems=(*told, *_left_open(outcome))))
+
+
+def proving(planned: Planned, *, patient: bool, only: Collection[str] = ()) -> Plan:
+    """The plan that only proves, waiting for those that are starting, or if `patient` for all that run."""
+    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
+    waits = {step.subject for step in planned.plan.of(StepKind.WAIT)} - to_start
+    if patient:
+        waits |= {unit for unit, state in planned.observed.units.items() if state.active in UP}
+    steps = [
+        Step(kind=kind, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
+        for i in planned.fleet.instances
+        if i.state is State.RUNNING and (not only or i.name in only)
+        for kind in (StepKind.WAIT, StepKind.VERIFY)
+        if kind is StepKind.VERIFY or i.unit in waits
+    ]
+    return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
+
+
+def _left_open(outcome: Outcome) -> Iterable[Problem]:
+    if names := sorted(proof.instance for proof in outcome.proofs if not proof.whole):
+        yield Problem(
+            message=f"only root can prove that {listed(names)} answered, and not another process on the port",
+            hint="the whole proof: sudo ollamactl verify",
+            severity=Severity.NOTE,
+        )
 
 
 def rendered(host: Host, source: Source, *, only: Collection[str] = ()) -> tuple[File, ...]:

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
-from ollamactl.observed import Active, Observed
+from ollamactl.observed import Observed
 
 
 def problems(
-    fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: Collection[str] = ()
+    fleet: Fleet, desired: Collection[File], observed: Observed, *, only: Collection[str] = ()
 ) -> tuple[Problem, ...]:
     """Errors that forbid an apply, and what the operator should know of the host before one.
 
@@ -17,7 +17,7 @@ def problems(
     """
     return (
         *_foreign_files(desired, observed),
-        *_unread(observed),
+        *_unread(desired, observed),
         *_foreign_units(fleet, observed),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
@@ -38,9 +38,10 @@ def _foreign_files(desired: Iterable[File], observed: Observed) -> Iterable[Prob
             )
 
 
-def _unread(observed: Observed) -> Iterable[Problem]:
-    for file in observed.files.values():
-        if file.unread:
+def _unread(desired: Iterable[File], observed: Observed) -> Iterable[Problem]:
+    for wanted in desired:
+        file = observed.files.get(wanted.path)
+        if file and file.unread and file.data != wanted.data:
             yield Problem(
                 path=file.path,
                 instance=observed.facts.layout.owner(file.path),
@@ -86,20 +87,16 @@ def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
         holder = observed.holders.get(instance.name)
         if not holder or instance.state is State.STOPPED:
             continue
-        of_ours = observed.running.get(instance_name(holder.unit) or "")
-        moves = holder.unit in named or bool(of_ours and of_ours.config)
+        moves = holder.unit in named or instance_name(holder.unit) in observed.ours
         if moves and (not only or instance_name(holder.unit) in only):
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
-        unseen = holder.pid is None and any(running.config is None for running in observed.running.values())
-        if unseen and observed.unit(instance.unit).active is Active.ACTIVE:
-            # Had somebody else got the port, this one would have failed to bind it.
-            continue
+        stranger = holder.pid is not None or holder.unit or all(each.config for each in observed.running.values())
         yield Problem(
             path=f"instances.{instance.name}.port",
             instance=instance.name,
             # Who may not look at the fleet's own servers cannot tell them from strangers, and cannot apply either.
-            severity=Severity.WARNING if unseen else Severity.ERROR,
+            severity=Severity.ERROR if stranger else Severity.WARNING,
             message=f"{instance.listen} is taken by {holder}",
             hint="that server frees it when the whole spec is applied, without --only" if moves else holder.way_out,
         )

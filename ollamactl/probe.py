@@ -145,7 +145,8 @@ def load(host: str, port: int, model: str, *, timeout: float = math.inf, connect
 
     address = dial_address(host)
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    limits = httpx.Timeout(None if math.isinf(timeout) else max(0.05, timeout), connect=connect_timeout)
+    timeout = max(0.05, timeout)
+    limits = httpx.Timeout(None if math.isinf(timeout) else timeout, connect=min(timeout, connect_timeout))
     try:
         with httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
             answer = client.post("/api/generate", json={"model": model, "stream": False})

@@ -11,6 +11,7 @@ from ollamactl.observed import Active, PortHolder, UnitState
 class CheckKind(StrEnum):
     """What is proved, in the order in which one failure explains the next."""
 
+    DROP_IN = "drop-in"
     UNIT = "unit"
     HTTP = "http"
     LISTENER = "listener"
@@ -29,6 +30,8 @@ class Check:
     found: str
     expected: str = ""
     hint: str = ""
+    open: bool = False
+    """Neither proved nor disproved: the caller may not look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +113,14 @@ class Proof:
         return all(check.ok for check in self.checks)
 
     @property
+    def whole(self) -> bool:
+        """Whether nothing was left open."""
+        return not any(check.open for check in self.checks)
+
+    @property
     def failures(self) -> tuple[Check, ...]:
         """The checks that did not hold."""
         return tuple(check for check in self.checks if not check.ok)
-
-
-_NOT_LOOKED = "not looked at: that needs root"
 
 
 def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
@@ -174,9 +179,10 @@ def _http(instance: Instance, evidence: Evidence) -> Check:
 
 def _listener(instance: Instance, evidence: Evidence) -> Check:
     holder, redirect = evidence.holder, f"sudo nft list ruleset | grep {instance.port}"
+    if evidence.holder_is_ours and holder:
+        return Check(kind=CheckKind.LISTENER, ok=True, found=f"pid {holder.pid} of {instance.unit}")
     if evidence.holder_is_ours is not False:
-        words = f"pid {holder.pid} of {instance.unit}" if evidence.holder_is_ours and holder else _NOT_LOOKED
-        return Check(kind=CheckKind.LISTENER, ok=True, found=words)
+        return Check(kind=CheckKind.LISTENER, ok=True, open=True, found="not looked at: that needs root")
     return Check(
         kind=CheckKind.LISTENER,
         ok=False,

@@ -28,10 +28,10 @@ def parse_duration(text: str) -> float:
     while at < len(text) and (match := _SPAN.match(text, at)):
         number, unit = match.groups()
         if unit not in _UNITS:
-            raise ValueError(f"{unit!r} is no unit of time")
+            raise ValueError(f"{unit!r} is not a unit of time")
         total, at, found = total + float(number) * _UNITS[unit], match.end(), True
     if not found or text[at:].strip():
-        raise ValueError(f"{text!r} is no duration")
+        raise ValueError(f"{text!r} is not a duration")
     if total > _MAX_SECONDS:
         raise ValueError(f"{text!r} is more than 100 years: write forever")
     return total
@@ -56,7 +56,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no size")
+        raise ValueError(f"{text!r} is not a size")
     return int(float(match[1]) * _SIZES[match[2]])
 
 

@@ -43,10 +43,7 @@ class _Scope:
         self.only = only
         self.named = {instance.name for instance in fleet.instances}
         self.layout = observed.facts.layout
-        ours = {self.layout.owner(path) for path, file in observed.files.items() if file.ours and not file.leftover}
-        ours |= {name for name, running in observed.running.items() if running.config}
-        ours |= {name for unit in observed.wanted if (name := instance_name(unit))}
-        self.leaving = frozenset(ours - self.named - {""}) & (only or frozenset(ours))
+        self.leaving = frozenset() if only else observed.ours - self.named
 
     def holds(self, instance: str) -> bool:
         return not instance or not self.only or instance in self.only

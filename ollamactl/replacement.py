@@ -1,17 +1,17 @@
-"""One machine has one fleet: whether a plan removes what another spec describes. Pure."""
+"""One machine has one fleet: whether an apply removes what another spec describes. Pure."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.model import Fleet
-from ollamactl.plan import Plan
+from ollamactl.observed import Observed
 
 
-def leaving(fleet: Fleet, plan: Plan) -> tuple[str, ...]:
-    """The instances that a plan takes from the host, because the spec lacks them."""
+def leaving(fleet: Fleet, observed: Observed, only: Collection[str]) -> tuple[str, ...]:
+    """The instances that an apply takes from the host, because the spec lacks them; with --only none."""
     named = {instance.name for instance in fleet.instances}
-    return tuple(sorted({step.instance for step in plan.steps if step.instance} - named))
+    return () if only else tuple(sorted(observed.ours - named))
 
 
 def problem(names: Sequence[str], *, old: str, new: str, there: bool, wanted: bool, command: str) -> Problem:

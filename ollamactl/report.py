@@ -90,8 +90,8 @@ def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
     listens = max((len(proof.listen) for proof in rows), default=0)
     for proof in rows:
         spilled = any(size.spilled for size in proof.evidence.answers.loaded.values())
-        told = ", ".join(dict.fromkeys(check.kind for check in proof.checks if check.ok is proof.ok))
-        start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen:<{listens}}"
+        told = ", ".join(dict.fromkeys(c.kind for c in proof.checks if c.ok is proof.ok and not c.open))
+        start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen or '-':<{listens}}"
         lines.append(f"{start}  {told}")
         for check in proof.checks:
             if not check.ok:
@@ -181,7 +181,8 @@ def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False) -> str:
 
 
 def _proved(proofs: Sequence[Proof]) -> str:
-    return f"{sum(proof.ok for proof in proofs)} of {plural(len(proofs), 'server')} proved"
+    said = "proved" if all(proof.whole for proof in proofs) else "answered as they should"
+    return f"{sum(proof.ok for proof in proofs)} of {plural(len(proofs), 'server')} {said}"
 
 
 def _counted(done: Sequence[Step]) -> str:

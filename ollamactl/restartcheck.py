@@ -9,18 +9,22 @@ from ollamactl.quantity import format_duration
 from ollamactl.specplace import Place
 
 
-def check(instance: Instance, place: Place) -> Iterator[Problem]:
-    """The problems of an instance's restart policy."""
+def waits(instance: Instance, place: Place) -> Iterator[Problem]:
+    """Whether the wait can grow from the first to the longest."""
     restart, name = instance.restart, instance.name
-    if restart.policy is RestartPolicy.NEVER:
-        return
-    if restart.delay > restart.max_delay:
+    if restart.policy is not RestartPolicy.NEVER and restart.delay > restart.max_delay:
         key = "delay" if place.written(name, "restart", "delay") else "max_delay"
         yield place.problem(
             place.of(name, "restart", key),
             f"delay, {format_duration(restart.delay)}, is more than max_delay, {format_duration(restart.max_delay)}",
             f"write max_delay: {format_duration(restart.delay)} or more",
         )
+
+
+def loops(instance: Instance, place: Place) -> Iterator[Problem]:
+    """Whether the starts of a server that ends at once are ever too many."""
+    restart, name = instance.restart, instance.name
+    if restart.policy is RestartPolicy.NEVER or restart.delay > restart.max_delay:
         return
     span = loop(restart)
     if span >= restart.within:

@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ollamactl import checks, ollama_env, schema, specvalue, yamltree
-from ollamactl.errors import Location, Problem, Severity, SpecError
+from ollamactl import checks, ollama_env, specvalue, violations, yamltree
+from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
 from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, unit_name
 from ollamactl.specplace import Path, dotted
 from ollamactl.yamltree import Tree
@@ -67,19 +67,24 @@ class _Reader:
         """Hold the data against the JSON Schema."""
         instances = self.tree.data.get("instances") if isinstance(self.tree.data, dict) else None
         if isinstance(instances, dict) and len(instances) > _MAX_INSTANCES:
-            self._fail(("instances",), f"holds {len(instances)} instances; one host can have {_MAX_INSTANCES}")
+            self._fail(("instances",), f"has {len(instances)} instances; one host can have {_MAX_INSTANCES}")
             raise SpecError(self.problems)
-        for violation in schema.violations(self.tree.data, self.tree.locations.spot):
+        for violation in violations.violations(self.tree.data, self.tree.locations.spot):
             path = violation.path
             self.wrong.add(path)
             self.holds_wrong.update(path[:depth] for depth in range(len(path) + 1))
             location = self.tree.locations.key(path) if violation.on_key else None
             self._fail(path, violation.message, violation.hint, location)
+            if violation.meant:
+                self._note_failed((*path[:-1], violation.meant))
 
     def fleet(self, source: str) -> Fleet:
         """The fleet of all instances that can be read; what is wrong with the others is in `problems`."""
         data = _mapping(self.tree.data)
         raw = _mapping(data.get("instances"))
+        if data.get("instances") == {}:
+            message = "has no instance: apply removes every instance that it has installed"
+            self._tell(("instances",), message, severity=Severity.WARNING)
         unit = specvalue.each(lambda value: unit_name(value) if value in raw else specvalue.unit(value, raw))
         self.readers = {**specvalue.READERS, "after": unit, "requires": unit}
         ollama = self._values(_mapping(data.get("ollama")), ("ollama",), _OLLAMA)
@@ -90,6 +95,7 @@ class _Reader:
         for name, value in raw.items():
             path: Path = ("instances", name)
             own = self._settings(_mapping(value), path)
+            written = _flat(own)
             for key in _MERGED:
                 if key in own and key in defaults:
                     own[key] = {**defaults[key], **own[key]}
@@ -100,10 +106,12 @@ class _Reader:
                 settings.setdefault("gpus", ())
             if "models" not in _mapping(value) and path not in self.wrong:
                 self._models_from_name(name, path, settings)
-            if self._failed and (unread := self._failed[path] | (self._failed[_DEFAULTS] - own.keys())):
-                self.unread[name] = frozenset(unread)
-            if "port" in settings and "models" in settings:
-                instances.append(Instance(name=name, **settings))
+            if self._failed or path in self.wrong:
+                missing = {"port", "models"} - settings.keys() | ({"name"} if path in self.wrong else set())
+                self.unread[name] = frozenset(missing | self._failed[path] | (self._failed[_DEFAULTS] - written))
+            if isinstance(value, dict):
+                # What is missing has been told; the other rules still look at the rest.
+                instances.append(Instance(name=name, **{"port": 0, "models": (), **settings}))
         keep = data.get("keep_generations")
         return Fleet(
             binary=binary,
@@ -135,7 +143,7 @@ class _Reader:
             read = readers.get(key)
             try:
                 result[key] = value if read is None or value is None else read(value)
-            except specvalue.WrongValueError as error:
+            except WrongValueError as error:
                 for wrong in (error, *error.others):
                     at = (*path, key) if wrong.item is None else (*path, key, wrong.item)
                     self._fail(at, str(wrong), wrong.hint)
@@ -159,29 +167,46 @@ class _Reader:
         try:
             settings["models"] = (specvalue.model(name),)
             settings["models_from_name"] = True
-        except specvalue.WrongValueError:
-            self._fail(path, f"{name!r} is no model's name, and models are not given", "write models: [NAME, ...]")
+        except WrongValueError:
+            self._fail(path, f"{name!r} is not a model's name, and no models are given", "write models: [NAME, ...]")
 
     def _is_wrong(self, path: Path, value: object) -> bool:
         return path in self.wrong or (path in self.holds_wrong and not isinstance(value, dict))
 
     def _fail(self, path: Path, message: str, hint: str = "", location: Location | None = None) -> None:
+        self._note_failed(path)
+        self._tell(path, message, hint, location)
+
+    def _note_failed(self, path: Path) -> None:
+        """Remember that the value of a key is unknown: `port`, or `limits.nice` of a group."""
+        settings: Path = path[: 1 if path[:1] == _DEFAULTS else 2]
+        if rest := path[len(settings) :]:
+            self._failed[settings].add(".".join(map(str, rest[: 2 if rest[0] in _GROUPS else 1])))
+
+    def _tell(
+        self,
+        path: Path,
+        message: str,
+        hint: str = "",
+        location: Location | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
         for depth in range(len(path), -1, -1):
             location = location or self.tree.locations.get(path[:depth])
         instance = str(path[1]) if path[:1] == ("instances",) and len(path) > 1 else ""
-        settings: Path = path[: 1 if path[:1] == _DEFAULTS else 2]
-        if len(path) > len(settings):
-            self._failed[settings].add(str(path[len(settings)]))
-        self.problems.append(
-            Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
-        )
+        told = Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
+        self.problems.append(told if severity is Severity.ERROR else replace(told, severity=severity))
         if len(self.problems) >= _MAX_PROBLEMS:
             more = f"these are {_MAX_PROBLEMS} problems, and there may be more"
             raise SpecError([*_in_order(self.problems), Problem(message=more, hint="begin with the first")])
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda one: (one.location.line, one.location.column) if one.location else (0, 0))
+    """By their places; what several instances take from one place (an anchor) is told once."""
+    once: dict[object, Problem] = {}
+    for one in problems:
+        once.setdefault((one.location or one.path, one.path.rpartition(".")[2], one.message), one)
+    return sorted(once.values(), key=lambda one: (one.location.line, one.location.column) if one.location else (0, 0))
 
 
 def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,6 +216,12 @@ def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
         if key in built:
             built[key] = make(built[key])
     return built
+
+
+def _flat(settings: Mapping[str, Any]) -> set[str]:
+    """The keys that are written, those of a group with its name: `limits.nice`."""
+    groups = {f"{group}.{key}" for group in _GROUPS if group in settings for key in settings[group]}
+    return groups | (settings.keys() - _GROUPS.keys())
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -9,12 +9,15 @@ Path = tuple[str | int, ...]
 
 def dotted(path: Path) -> str:
     """A path as messages write it: `instances.mistral.allow[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in path)
+    secret = "secrets" in path[:-1]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part, secret=secret)}" for part in path)
     return text.removeprefix(".")
 
 
-def _short(key: str) -> str:
-    return key if len(key) <= 80 else f"{key[:77]}..."
+def _short(key: str, *, secret: bool) -> str:
+    """A key as a message shows it; of a NAME=value below `secrets` just the name."""
+    key = key.partition("=")[0] if secret else key
+    return (key if len(key) <= 80 else f"{key[:77]}...") or '""'
 
 
 class Place:
@@ -39,10 +42,6 @@ class Place:
     def written(self, instance: str, *keys: str | int) -> bool:
         """Whether the instance itself writes the value."""
         return ("instances", instance, *keys) in self._locations
-
-    def has_below(self, key: str) -> bool:
-        """Whether anything stands below a key of the top level."""
-        return any(path[:1] == (key,) and len(path) > 1 for path in self._locations)
 
     def line(self, path: Path) -> str:
         """` (line 12)` of the place, or an empty string."""

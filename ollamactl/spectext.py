@@ -34,6 +34,23 @@ class Text:
         source = source.replace("\t", " ") if len(source) <= _MAX_LINE else ""
         return Location(file=self.name, line=line + 1, column=column + 1, source=source)
 
+    def line(self, number: int) -> str:
+        """A line's text; empty where there is none."""
+        return self._lines[number] if 0 <= number < len(self._lines) else ""
+
+    def at(self, spot: Spot) -> str:
+        """The character at a spot; empty at the end of a line."""
+        return self.line(spot[0])[spot[1] : spot[1] + 1]
+
+    def ends_at(self, spot: Spot) -> bool:
+        """Whether nothing comes after a spot."""
+        return not self.at(spot) and not any(line.strip() for line in self._lines[spot[0] + 1 :])
+
+    def last_before(self, number: int) -> int:
+        """The last line before one that says something; -1 where there is none."""
+        says = (at for at in range(number - 1, -1, -1) if self.line(at).split("#")[0].strip())
+        return next(says, -1)
+
     def error(self, message: str, spot: Spot | None = None, hint: str = "") -> SpecError:
         """What ends the reading at once."""
         location = self.location(spot) if spot else None
@@ -45,11 +62,11 @@ def decode(data: bytes, name: str) -> Text:
     """The text of a spec, `name` to messages, without its byte order mark. Raises SpecError where it is none."""
     nothing = Text(name, "")
     if len(data) > MAX_BYTES:
-        raise nothing.error(f"is too big for a spec: {len(data)} bytes, at most {MAX_BYTES} are read")
+        raise nothing.error(f"is too big for a spec: it has {len(data)} bytes, and {MAX_BYTES} are allowed")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise nothing.error("is UTF-16, not UTF-8", hint=f"convert it: iconv -f UTF-16 -t UTF-8 {name}")
     if (at := data.find(b"\0")) >= 0:
-        raise nothing.error(f"is no text: byte {at + 1} is NUL", hint="a spec is UTF-8 text")
+        raise nothing.error(f"is not a text file: byte {at + 1} is NUL", hint="a spec is UTF-8 text")
     mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
         text = Text(name, data[mark:].decode("utf-8"))
@@ -57,11 +74,11 @@ def decode(data: bytes, name: str) -> Text:
         start = error.start + mark
         line = data.count(b"\n", 0, start) + 1
         raise nothing.error(
-            f"is not UTF-8: byte 0x{data[start]:02x} in line {line} (byte {start + 1} of the file)",
+            f"is not UTF-8: byte 0x{data[start]:02x} on line {line} (byte {start + 1} of the file)",
             hint=f"if it is Latin-1, convert it: iconv -f ISO-8859-1 -t UTF-8 {name}",
         ) from None
     if bad := _ILLEGAL.search(text.text):
         before = f"{text.text[: bad.start()]}.".splitlines()
         spot = (len(before) - 1, len(before[-1]) - 1)
-        raise nothing.error(f"holds the character U+{ord(bad[0]):04X}, which no YAML text may hold", spot)
+        raise nothing.error(f"contains the character U+{ord(bad[0]):04X}, which YAML does not allow", spot)
     return text

@@ -1,15 +1,16 @@
 """The values of single keys: from what the spec says to what the model holds. Each reader raises WrongValueError."""
 
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Collection
-from functools import lru_cache
+from contextlib import suppress
 from typing import Any
 
 from ollamactl import quantity, suggest
+from ollamactl.errors import WrongValueError
 from ollamactl.model import Backend, Egress, Hardening, Network, RestartPolicy, State, Store, Toggle
 from ollamactl.modelname import ModelName
+from ollamactl.specaddress import host, network
 
 _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 _UUID = re.compile(r"GPU-[0-9a-f]{4,12}(?:-[0-9a-f]{1,12}){0,4}|GPU-[0-9a-f]{16,32}", re.IGNORECASE)
@@ -17,32 +18,26 @@ _ORIGIN = re.compile(r"(https?|(chrome|safari|moz|ms-browser)-extension)://[^/]"
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|swap|device|path|timer|slice|scope)", re.ASCII
 )
+_PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?:library/)?([^/?#]+(?:/[^/?#]+)?)/?")
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
 
 # Looking for the nearest of thousands of names takes longer than a user waits.
 _MAX_SUGGESTED = 200
 
 
-class WrongValueError(ValueError):
-    """A value that cannot be: the sentence, what to type instead, and the place in a list."""
-
-    def __init__(self, message: str, hint: str = "", item: int | None = None) -> None:
-        super().__init__(message)
-        self.hint, self.item = hint, item
-        self.others: tuple[WrongValueError, ...] = ()
-        """What else is wrong in the same list."""
-
-
 def duration(value: str | int) -> float:
     """Seconds; infinite for `forever`."""
     if isinstance(value, int):
         if value < 0:
-            raise WrongValueError(f"{value} is no duration", "write forever for a wait without end")
+            raise WrongValueError(f"{value} is not a duration", "write forever")
         value = str(value)
     try:
         return quantity.parse_duration(value)
     except ValueError as error:
         hint = "write forever" if value.startswith("-") else "write a duration such as 90s, 5m, 1h30m or forever"
+        with suppress(ValueError):
+            quantity.parse_duration(value.lower())
+            hint = f"write {value.lower()}"
         raise WrongValueError(str(error), hint) from None
 
 
@@ -67,59 +62,14 @@ def size(value: str | int) -> int:
     try:
         number = value if isinstance(value, int) else quantity.parse_size(value)
     except ValueError as error:
-        raise WrongValueError(str(error), "write a size such as 512M or 24G") from None
+        hint = "write a size such as 512M or 24G"
+        with suppress(ValueError):
+            quantity.parse_size(str(value).upper())
+            hint = f"write {str(value).upper()}"
+        raise WrongValueError(str(error), hint) from None
     if not 0 < number < 1 << 60:
-        raise WrongValueError(f"{value} is no size between 1 byte and an exbibyte", "write a size such as 512M or 24G")
+        raise WrongValueError(f"{value} is not a size from 1 byte to 1 EiB", "write a size such as 512M or 24G")
     return number
-
-
-@lru_cache(maxsize=4096)
-def host(text: str) -> str:
-    """A literal address that a server can listen on, in its canonical spelling."""
-    if text.lower() == "localhost":
-        raise WrongValueError("must be a literal IP address, not a name", "write 127.0.0.1 (or ::1)")
-    if "://" in text:
-        raise WrongValueError("must be an IP address, not a URL", "write the address alone, and the port as port:")
-    if "%" in text:
-        raise WrongValueError("a zone (%...) is not supported", "write an address that needs none")
-    if text.startswith("[") or re.fullmatch(r"[0-9.]+:[0-9]+", text):
-        raise WrongValueError(f"{text!r} is no bare address", "write it without brackets; the port is a key of its own")
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        hint = "a name is not looked up: write the address that it has, 127.0.0.1 for this host, 0.0.0.0 for all"
-        raise WrongValueError(f"{text!r} is no IP address", hint) from None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            raise WrongValueError(f"{text!r} is an IPv4 address in IPv6 clothes", f"write {address.ipv4_mapped}")
-        if address.is_link_local:
-            raise WrongValueError(f"{text!r} is link-local and needs a zone", "write an address that needs none")
-    if address.is_multicast or str(address) == "255.255.255.255":
-        raise WrongValueError(f"{text!r} is no address of one host", "write 127.0.0.1 for this host, 0.0.0.0 for all")
-    return str(address)
-
-
-@lru_cache(maxsize=4096)
-def network(text: str) -> str:
-    """A network in canonical CIDR form, or `any`."""
-    if text.lower() == "any":
-        return "any"
-    if text.lower() == "localhost":
-        raise WrongValueError("loopback may always reach the port", "remove it")
-    if "%" in text:
-        raise WrongValueError("a zone (%...) is not supported", "write the network without it")
-    try:
-        found = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        hint = "write a network such as 10.0.0.0/8, an address, or any; names are not looked up"
-        raise WrongValueError(f"{text!r} is no network", hint) from None
-    if isinstance(found, ipaddress.IPv6Network) and (mapped := found.network_address.ipv4_mapped):
-        raise WrongValueError(
-            f"{text!r} is an IPv4 network in IPv6 clothes", f"write {mapped}/{max(0, found.prefixlen - 96)}"
-        )
-    if "/" in text and found.network_address != ipaddress.ip_address(text.partition("/")[0]):
-        raise WrongValueError(f"{text!r} has bits set behind its prefix", f"write {found}")
-    return str(found)
 
 
 def allow(value: str | list[str]) -> tuple[str, ...]:
@@ -132,7 +82,7 @@ def card(value: str | int) -> str:
     if isinstance(value, int):
         if not 0 <= value < 1024:
             hint = "write gpus: none for no card" if value < 0 else "the cards of this host: ollamactl gpus"
-            raise WrongValueError(f"{value} is no index of a card", hint)
+            raise WrongValueError(f"{value} is not the index of a card", hint)
         return str(value)
     text = value.strip()
     if re.fullmatch(r"[0-9]{1,3}", text):
@@ -150,7 +100,7 @@ def card(value: str | int) -> str:
     hint = (
         f"write [{text}]" if re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)+", text) else "the cards of this host: ollamactl gpus"
     )
-    raise WrongValueError(f"{text!r} is no card: neither an index, a UUID (GPU-...) nor a PCI address", hint)
+    raise WrongValueError(f"{text!r} is not a card: neither an index, a UUID (GPU-...) nor a PCI address", hint)
 
 
 def gpus(value: str | int | list[str | int]) -> tuple[str, ...] | None:
@@ -163,9 +113,9 @@ def gpus(value: str | int | list[str | int]) -> tuple[str, ...] | None:
 def origin(text: str) -> str:
     """A web origin that Ollama takes; with others it panics at start (gin-contrib/cors, Config.Validate)."""
     if "," in text or " " in text or not text:
-        raise WrongValueError(f"{text!r} is no web origin", "write one item for each origin")
+        raise WrongValueError(f"{text!r} is not a web origin", "write one item for each origin")
     if text.count("*") > 1:
-        raise WrongValueError(f"{text!r} holds more than one *", "write one * at most")
+        raise WrongValueError(f"{text!r} contains more than one *", "write one * at most")
     if "*" not in text and not _ORIGIN.match(text):
         raise WrongValueError(f"{text!r} has no scheme that Ollama takes", f"write http://{text} or https://{text}")
     return text
@@ -176,7 +126,9 @@ def model(text: str) -> str:
     try:
         name = ModelName.parse(text)
     except ValueError as error:
-        raise WrongValueError(str(error), "write it as ollama pull takes it: llama3, acme/coder:7b") from None
+        page = _PAGE.fullmatch(text)
+        hint = f"write {page[1]}" if page else "write it as ollama pull takes it: llama3, acme/coder:7b"
+        raise WrongValueError(str(error), hint) from None
     if name.cloud:
         raise WrongValueError(f"{text!r} runs at ollama.com, not here", "name a model that the store can hold")
     return name.short
@@ -185,11 +137,12 @@ def model(text: str) -> str:
 def path(text: str) -> str:
     """An absolute path, normalised."""
     if not text.startswith("/"):
-        hint = "systemd knows no ~: write the path out" if text.startswith("~") else "write it from / on"
-        raise WrongValueError(f"{text!r} is no absolute path", hint)
+        hint = "write the whole path, from / on" + (": systemd does not know ~" if text.startswith("~") else "")
+        raise WrongValueError(f"{text!r} is not an absolute path", hint)
     normal = "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
     if normal != text or "/../" in f"{text}/":
-        raise WrongValueError(f"{text!r} is not in its plain form", "write it without //, /./, /../ and a / at its end")
+        hint = "write it without //, /./ and /../, and without a / at its end"
+        raise WrongValueError(f"{text!r} is not in its plain form", hint)
     if len(text.encode()) > 4000:
         raise WrongValueError("is longer than a path can be")
     return text
@@ -198,7 +151,8 @@ def path(text: str) -> str:
 def program(text: str) -> str:
     """The absolute path of a program that a unit can start."""
     if found := [char for char in "\"'\\" if char in text]:
-        raise WrongValueError(f"{text!r} holds {found[0]}, which systemd allows in no program's path", "rename it")
+        message = f"{text!r} contains {found[0]}, which systemd does not allow in a program's path"
+        raise WrongValueError(message, "rename it")
     return path(text)
 
 
@@ -207,7 +161,7 @@ def unit(text: str, instances: Collection[str] = ()) -> str:
     if not _UNIT.fullmatch(text) or len(text) > 255 or "@." in text:
         full = text.replace("@.", "@NAME.") if "." in text else f"{text}.service"
         near = suggest.hint(text, instances) if len(instances) <= _MAX_SUGGESTED else ""
-        hint = near or f"write a unit's full name: {full}"
+        hint = near or f"add the instance, or write a unit's full name: {full}"
         raise WrongValueError(f"{text!r} is neither an instance of this spec nor a unit", hint)
     return text
 
@@ -216,14 +170,14 @@ def cpu_quota(text: str) -> int:
     """Per cent of one CPU."""
     match = re.fullmatch(r"([0-9]{1,6})\s*%", text)
     if not match or not int(match[1]):
-        raise WrongValueError(f"{text!r} is no share of CPU time", "write it in per cent of one CPU: 150%")
+        raise WrongValueError(f"{text!r} is not a share of CPU time", "write it as a percentage of one CPU: 150%")
     return int(match[1])
 
 
 def cpus(text: str) -> str:
     """A list of CPUs, with commas."""
     if not _CPUS.fullmatch(text):
-        raise WrongValueError(f"{text!r} is no list of CPUs", 'write it as "0-3,8"')
+        raise WrongValueError(f"{text!r} is not a list of CPUs", 'write it as "0-3,8"')
     parts = re.split(r"[, ]+", text)
     for part in parts:
         first, dash, last = part.partition("-")

@@ -59,7 +59,8 @@ class Starter:
                 self._ask(step, patient=step.subject in self.waiting)
         self._start(outcome)
         self._await()
-        if again := sorted(self.waiting.keys() & (self.started | self.slow)):
+        moving = {unit for unit, state in self.units.items() if state.active is not Active.ACTIVE}
+        if again := sorted(self.waiting.keys() & (self.started | self.slow | moving)):
             self.units.update({state.name: state for state in self.manager.units(again)})
         subjects = [
             Subject(
@@ -113,7 +114,11 @@ class Starter:
         if not done.ok:
             self.tell(step.instance, f"did not start: {done.result}")
             outcome.problems.append(_job_problem(done, step))
-        elif done.unit in self.waiting:
+            return
+        if step.kind is StepKind.RESTART:
+            # One that crashed may have been restarted by systemd just before, which counts on from there.
+            self.restarts |= {state.name: state.restarts for state in self.manager.units([done.unit])}
+        if done.unit in self.waiting:
             how = "restarted" if step.kind is StepKind.RESTART else "started"
             self.tell(step.instance, f"{how}, waiting for its answer")
             self._ask(self.waiting[done.unit], patient=True)
@@ -151,7 +156,9 @@ class Starter:
             os.close(wake)
 
     def _look(self, units: Collection[str]) -> None:
-        for state in self.manager.units(sorted(units)) if units else ():
+        seen = {state.name: state for state in self.manager.units(sorted(units))} if units else {}
+        for unit in units:
+            state = seen.get(unit) or UnitState(name=unit)  # the manager forgets a unit that ended well
             grew = state.restarts > self.restarts.setdefault(state.name, state.restarts)
             if grew or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
                 self.interviewer.give_up(self.asked[state.name])

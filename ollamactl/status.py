@@ -1,19 +1,21 @@
 """How each server is right now: units, processes, answers, as rows for a table or JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ollamactl import store
+from ollamactl import lost, store
+from ollamactl.compiled import compile_installed
 from ollamactl.interview import Interviewer
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
-from ollamactl.observe import Host
-from ollamactl.observed import Active, UnitState
+from ollamactl.observe import PATTERN, Host, foreign_drop_ins, running
+from ollamactl.observed import Active, Observed, UnitState
 from ollamactl.proof import ModelSize, Proof
 from ollamactl.quantity import format_duration
 from ollamactl.report import proof_lines
 from ollamactl.verify import Subject, expectations, prove
+from ollamactl.workflow import chosen, nothing_installed
 
 _DETAILS = {
     "StateChangeTimestamp": ("Unit", "t"),
@@ -29,6 +31,7 @@ class Row:
     """One server's state."""
 
     instance: Instance
+    """Of one that nothing on disk describes (`lost`) the name alone is known; its port is 0 then."""
     unit: UnitState
     since: float | None
     """Seconds since the epoch at which the unit came into this state."""
@@ -45,6 +48,11 @@ class Row:
         return self.proof.evidence.answers.loaded if self.proof else {}
 
     @property
+    def listen(self) -> str:
+        """Its address; empty where it is not known."""
+        return self.instance.listen if self.instance.port else ""
+
+    @property
     def healthy(self) -> bool:
         """Whether it is as the spec wants it."""
         if self.proof:
@@ -52,38 +60,53 @@ class Row:
         return self.instance.state is State.STOPPED
 
 
-def read(host: Host, fleet: Fleet, instances: Sequence[Instance]) -> tuple[Row, ...]:
-    """Asks the manager and every running server, side by side."""
-    from ollamactl.observe import foreign_drop_ins
+def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
+    """Asks the manager and every running server that is named, or all, side by side. Raises UsageError as `chosen`."""
+    compiled = compile_installed(host)
+    fleet = compiled.fleet
+    units = {state.name: state for state in host.manager.units([PATTERN])}
+    seen = Observed(
+        facts=compiled.facts,
+        files=compiled.there,
+        units=units,
+        running=running(units, {i.name: i for i in fleet.instances}),
+        wanted=frozenset(host.files.wanted(host.layout)),
+    )
+    gone = {proof.instance: proof for proof in lost.proofs(seen, fleet.instances)}
+    if not gone and not fleet.instances:
+        raise nothing_installed()
+    instances = chosen(fleet, names, besides=gone)
+    proofs = {**gone, **_prove(host, fleet, instances, seen)}
+    others = foreign_drop_ins(host, units)
+    unknown = [Instance(name=name, port=0, models=()) for name in gone if not names or name in names]
+    return tuple(
+        _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ()))
+        for i in sorted((*instances, *unknown), key=lambda i: i.name)
+    )
 
-    units = {state.name: state for state in host.manager.units([instance.unit for instance in instances])}
+
+def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observed) -> Mapping[str, Proof]:
     models_dir = host.root / fleet.models_dir.lstrip("/")
     wanted = [ModelName.parse(model) for instance in instances for model in instance.models]
     digests = {name: manifest.digest for name, manifest in store.read(models_dir, wanted=wanted).items()}
     expected = expectations(instances, digests, {}, load=False, has_gpu=None)
-    up = [i for i in instances if _unit(units, i).active is not Active.INACTIVE or i.state is State.RUNNING]
+    up = [i for i in instances if seen.unit(i.unit).active is not Active.INACTIVE or i.state is State.RUNNING]
     interviewer = Interviewer()
     try:
         asked = {i.name: interviewer.ask(i, loaded=True) for i in up}
         subjects = [
             Subject(
                 instance=i,
-                unit=_unit(units, i),
+                unit=seen.unit(i.unit),
                 answers=asked[i.name].result(),
                 expected=expected[i.name],
-                restarts_before=_unit(units, i).restarts,
+                restarts_before=seen.unit(i.unit).restarts,
             )
             for i in up
         ]
     finally:
         interviewer.close()
-    proofs = {proof.instance: proof for proof in prove(subjects, user=host.user)}
-    others = foreign_drop_ins(host, units)
-    return tuple(_row(host, i, _unit(units, i), proofs.get(i.name), others.get(i.unit, ())) for i in instances)
-
-
-def _unit(units: Mapping[str, UnitState], instance: Instance) -> UnitState:
-    return units.get(instance.unit) or UnitState(name=instance.unit)
+    return {proof.instance: proof for proof in prove(subjects, user=host.user)}
 
 
 def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, drop_ins: tuple[str, ...]) -> Row:
@@ -130,11 +153,13 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
     loaded = ", ".join(row.loaded) or "-"
     memory = f"{row.memory / 2**20:.0f}M" if row.memory else "-"
     return (
-        row.instance.name, state, since, row.instance.listen, proof, loaded, _cards(row), memory, str(row.unit.restarts)
+        row.instance.name, state, since, row.listen or "-", proof, loaded, _cards(row), memory, str(row.unit.restarts)
     )  # fmt: skip
 
 
 def _cards(row: Row) -> str:
+    if not row.listen:
+        return "-"
     pins = row.instance.gpus
     words = "any" if pins is None else ",".join(pins) or "none"
     share = [100 * size.size_vram // size.size for size in row.loaded.values() if size.size]
@@ -158,7 +183,7 @@ def data(row: Row) -> dict[str, Any]:
         "active": str(row.unit.active),
         "sub_state": row.unit.sub_state,
         "since": row.since,
-        "listen": row.instance.listen,
+        "listen": row.listen or None,
         "healthy": row.healthy,
         "proof": None if row.proof is None else row.proof.ok,
         "failures": [

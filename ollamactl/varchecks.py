@@ -24,24 +24,24 @@ def check(instance: Instance, place: Place) -> Iterator[Problem]:
         if name in secret:
             path = place.of(instance.name, "environment", name)
             other = place.line(place.of(instance.name, "secrets", name))
-            yield place.problem(path, f"stands in secrets too{other}", "keep it in secrets and remove it here")
+            yield place.problem(path, f"is in secrets, too{other}", "keep it in secrets and remove it here")
 
 
 def _variable(instance: Instance, group: str, name: str, value: str, place: Place) -> Iterator[Problem]:
     path = place.of(instance.name, group, name)
     if not _NAME.fullmatch(name):
-        yield place.problem(path, "is no name for a variable", "use letters, digits and _, no digit first")
+        yield place.problem(path, "is not a valid name for a variable", "use letters, digits and _, no digit first")
         return
     if len(name) + len(value.encode("utf-8", "replace")) > _MAX_BYTES:
-        yield place.problem(path, f"is longer than {_MAX_BYTES >> 10} KiB", "put it into a file that the server reads")
+        yield place.problem(path, f"is longer than {_MAX_BYTES >> 10} KiB", "put it in a file that the server reads")
     variable = ollama_env.VARIABLES.get(name)
     if name in ollama_env.RESERVED:
         yield place.problem(path, "is set by ollamactl or systemd for each instance", "remove it")
     elif variable and variable.key and (variable.always or _is_set(instance, variable.key)):
-        yield place.problem(path, f"is what the key {variable.key} sets", _instead(variable.key, name))
+        yield place.problem(path, f"is set by the key {variable.key}", _instead(variable.key, name))
     elif not variable and name.startswith("OLLAMA_"):
-        hint = _nearest(name) or "remove it, or look at: ollama serve --help"
-        yield place.problem(path, "is no variable that Ollama knows", hint, Severity.WARNING)
+        hint = _nearest(name) or "remove it; ollama serve --help lists them"
+        yield place.problem(path, "is not a variable that Ollama knows", hint, Severity.WARNING)
 
 
 def _is_set(instance: Instance, key: str) -> bool:

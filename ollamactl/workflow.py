@@ -12,12 +12,12 @@ from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageEr
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.host import Tell
-from ollamactl.model import Fleet, Instance, State
+from ollamactl.model import Fleet, Instance
 from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.plan import Plan, StepKind
 from ollamactl.proof import Expected
 from ollamactl.reconcile import reconcile
 from ollamactl.source import Source, same_file
@@ -87,7 +87,7 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
     if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
-    found = (*_replaced(host, planned, wanted=replacing), *planned.problems, *cut_off(planned))
+    found = (*_replaced(host, planned, only, wanted=replacing), *planned.problems, *cut_off(planned))
     return replace(planned, problems=found)
 
 
@@ -105,8 +105,8 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
             )
 
 
-def _replaced(host: Host, planned: Planned, *, wanted: bool) -> Iterable[Problem]:
-    names = replacement.leaving(planned.fleet, planned.plan)
+def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bool) -> Iterable[Problem]:
+    names = replacement.leaving(planned.fleet, planned.observed, only)
     old, new = record.installed_source(planned.compiled.there) if names else None, planned.fleet.source
     if old is None or (same := same_file(old, new)):
         return
@@ -155,9 +155,9 @@ def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]
     return found
 
 
-def limit(fleet: Fleet, only: Collection[str]) -> frozenset[str]:
-    """`--only NAME`s as a set. Raises UsageError for a name that the fleet lacks."""
-    known = {instance.name for instance in fleet.instances}
+def limit(fleet: Fleet, only: Collection[str], *, besides: Collection[str] = ()) -> frozenset[str]:
+    """`--only NAME`s as a set. Raises UsageError for a name that the fleet and `besides` lack."""
+    known = {*besides, *(instance.name for instance in fleet.instances)}
     if missing := [name for name in only if name not in known]:
         raise UsageError(
             f"there is no instance {missing[0]!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}"
@@ -195,24 +195,6 @@ def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
     )
 
 
-def verify(
-    host: Host, source: Source | None, *, only: Collection[str] = (), load: bool = False, timeout: float, tell: Tell
-) -> Applied:
-    """Proves a spec's fleet, or the one that is installed, as it stands; changes nothing."""
-    compiled = compile_spec(host, source) if source else installed(host)
-    wanted = limit(compiled.fleet, only)
-    proofs = tuple(
-        Step(kind=StepKind.VERIFY, subject=i.unit, cause=f"proves {i.listen}", instance=i.name, target=i)
-        for i in compiled.fleet.instances
-        if i.state is State.RUNNING and (not wanted or i.name in wanted)
-    )
-    planned = make_plan(host, compiled, only=only)
-    to_start = {step.subject for step in planned.plan.of(StepKind.START, StepKind.RESTART)}
-    waits = tuple(step for step in planned.plan.of(StepKind.WAIT) if step.subject not in to_start)
-    planned = replace(planned, plan=Plan(steps=(*waits, *proofs)))
-    return carry_out(host, planned, load=load, timeout=timeout, tell=tell)
-
-
 def plan_destroy(host: Host) -> Planned:
     """The plan that leaves nothing of a fleet but its models."""
     nothing = Compiled(fleet=Fleet(), facts=Facts(layout=host.layout), files=(), there=host.files.managed(host.layout))
@@ -223,13 +205,18 @@ def installed(host: Host) -> Compiled:
     """The fleet that is installed on the host. Raises UsageError where there is none."""
     compiled = compile_installed(host)
     if not compiled.fleet.instances:
-        raise UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
+        raise nothing_installed()
     return compiled
 
 
-def chosen(fleet: Fleet, names: Collection[str]) -> tuple[Instance, ...]:
-    """The named instances, or all. Raises UsageError for an unknown name."""
-    wanted = limit(fleet, names)
+def nothing_installed() -> UsageError:
+    """What a command on a fleet says where there is none."""
+    return UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
+
+
+def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = ()) -> tuple[Instance, ...]:
+    """The named instances, or all. Raises UsageError for a name that neither the fleet has nor `besides`."""
+    wanted = limit(fleet, names, besides=besides)
     return tuple(instance for instance in fleet.instances if not wanted or instance.name in wanted)
 
 

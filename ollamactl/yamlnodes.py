@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from ollamactl import yamlerrors
 from ollamactl.spectext import Spot, Text
+from ollamactl.yamlerrors import Complaint
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 20
@@ -32,21 +34,26 @@ class Node:
 
 def compose(text: Text) -> Node | None:
     """The nodes of the one document in a text; None where it is empty. Raises SpecError."""
+    stack: list[Node] = []
     try:
-        root = _compose(text)
+        root = _compose(text, stack)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        spot = (mark.line, mark.column) if mark else None
-        sentence = ", ".join(part for part in (error.context, error.problem) if part)
-        raise text.error(f"is no YAML: {sentence}", spot, _hint(error)) from None
+        marks = [(mark.line, mark.column) if mark else None for mark in (error.problem_mark, error.context_mark)]
+        complaint = Complaint(
+            problem=str(error.problem),
+            spot=marks[0] or marks[1] or (0, 0),
+            context=str(error.context or ""),
+            context_spot=marks[1],
+        )
+        raise yamlerrors.explain(text, complaint, [node.spot for node in stack]) from None
     except yaml.YAMLError as error:
-        raise text.error(f"is no YAML: {error}") from None
+        raise text.error(f"is not valid YAML: {error}") from None
     return None if root and root.plain and root.text == "" else root
 
 
 def too_many(text: Text) -> Exception:
     """What stops a text that holds too much, or aliases that explode."""
-    return text.error(f"holds more than {MAX_VALUES} values, those of an alias counted each time")
+    return text.error(f"contains more than {MAX_VALUES} values, counting those of an alias each time")
 
 
 def too_deep(text: Text, spot: Spot) -> Exception:
@@ -54,9 +61,9 @@ def too_deep(text: Text, spot: Spot) -> Exception:
     return text.error(f"is nested deeper than {MAX_DEPTH} levels", spot)
 
 
-def _compose(text: Text) -> Node | None:
+def _compose(text: Text, stack: list[Node]) -> Node | None:
+    """As `compose`; `stack` holds the lists and mappings that are not complete, for who catches an error."""
     root: Node | None = None
-    stack: list[Node] = []
     keys: list[Node | None] = []  # for each node on the stack: the key whose value comes next
     anchors: dict[str, Node] = {}
     left = MAX_VALUES
@@ -75,7 +82,7 @@ def _compose(text: Text) -> Node | None:
             node = _anchored(text, event, anchors)
         elif kind is yaml.DocumentStartEvent and root is not None:
             spot = (event.start_mark.line, event.start_mark.column)
-            raise text.error("a second document begins here; a spec is one", spot, "remove this ---")
+            raise text.error("a second document begins here; a spec is a single one", spot, "remove this ---")
         else:
             continue
         left -= 1
@@ -118,7 +125,8 @@ def _node(text: Text, event: Any, kind: type) -> Node:
             pairs=[] if kind is yaml.MappingStartEvent else None,
             complete=False,
         )
-    raise text.error(f"the tag {tag[:60]!r} is not allowed", spot, "remove the tag")
+    shown = tag.replace("tag:yaml.org,2002:", "!!", 1)[:60]
+    raise text.error(f"the tag {shown} is not allowed", spot, "remove the tag")
 
 
 def _anchored(text: Text, event: Any, anchors: dict[str, Node]) -> Node:
@@ -127,18 +135,5 @@ def _anchored(text: Text, event: Any, anchors: dict[str, Node]) -> Node:
     if node is None:
         raise text.error(f"*{name} has no anchor &{name} before it", spot)
     if not node.complete:
-        raise text.error(f"*{name} stands inside its own anchor", spot)
+        raise text.error(f"*{name} is inside its own anchor", spot)
     return node
-
-
-def _hint(error: yaml.MarkedYAMLError) -> str:
-    problem = str(error.problem)
-    if "mapping values are not allowed" in problem:
-        return "quote a value that holds a colon and a space, and look at the indentation"
-    if "cannot start any token" in problem:
-        return "indent with spaces, not tabs, and quote a value that begins with @, ` or %"
-    if "could not find expected ':'" in problem or "did not find expected key" in problem:
-        return "look at the indentation here and in the line before"
-    if "quoted scalar" in str(error.context):
-        return "a quote that is opened must be closed; a backslash in double quotes is doubled"
-    return ""

@@ -22,6 +22,8 @@ _UNSAFE = re.compile(
     + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
     + "]"
 )
+_SPACES = re.compile("[\xa0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
+"""What looks like a space, or like nothing, and is a letter to YAML."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -145,9 +147,9 @@ class _Builder:
             if key.plain and key.text == "<<":
                 merged += self._sources(value, path)
                 continue
-            word = self._key(key, path)
+            word = self._key(key, path, value)
             if word in first:
-                message = f"is given twice; first in line {first[word][0] + 1}"
+                message = f"is given twice; first on line {first[word][0] + 1}"
                 self.found.append(((*path, word), key.spot, message, "keep one of the two"))
             elif word is not None:
                 first[word] = key.spot
@@ -156,28 +158,39 @@ class _Builder:
             for key, value in source.pairs or ():
                 self._count()
                 if key.plain and key.text == "<<":
-                    message = "what is merged with << may not merge others itself"
+                    message = "what is merged with << may not itself merge others"
                     self.found.append((path, key.spot, message, "name both: <<: [*ONE, *OTHER]"))
-                elif (word := self._key(key, path)) is not None and word not in result:
+                elif (word := self._key(key, path, value)) is not None and word not in result:
                     result[word] = self.build(value, (*path, word), depth + 1, key.spot)
         return result
 
-    def _key(self, key: Node, path: Path) -> str | None:
+    def _key(self, key: Node, path: Path, value: Node) -> str | None:
         """The key's word; None where it is none, which has been noted."""
         word = key.text
         if word is None:
             self.found.append((path, key.spot, "a key must be a word, not a list or a mapping", ""))
             return None
         if key.plain and (not word or word[0] in _NOT_TEXT) and not isinstance(_resolve(word), str):
-            shown = word or "nothing"
-            self.found.append((path, key.spot, f"a key must be a word, not {shown}", f'quote it: "{word}"'))
+            message, hint = f"a key must be a word, not {word or 'nothing'}", f'quote it: "{word}"'
+            if word and value.plain and value.text == "" and self._follow(key, value):
+                message, hint = f"{word} has no key", "several values are a list in brackets: [ONE, OTHER]"
+            self.found.append((path, key.spot, message, hint))
+            return None
+        if not word.isprintable() and (space := _SPACES.search(word)):
+            message = f"a key must not contain the space U+{ord(space[0]):04X}"
+            self.found.append((path, key.spot, message, "write spaces of the usual kind"))
             return None
         return word if self._is_safe(word, key.spot, path) else None
+
+    def _follow(self, key: Node, value: Node) -> bool:
+        """Whether an empty value follows its key without a colon, as in {a: 0, 1}."""
+        end = key.spot[1] + len(key.text or "")
+        return key.spot[0] == value.spot[0] and ":" not in self.text.line(key.spot[0])[end : value.spot[1]]
 
     def _sources(self, value: Node, path: Path) -> list[Node]:
         sources = [value] if value.items is None else value.items
         if any(source.pairs is None for source in sources):
-            self.found.append((path, value.spot, "<< merges mappings, and this is none", "write <<: *ANCHOR"))
+            self.found.append((path, value.spot, "<< merges mappings, and this is not one", "write <<: *ANCHOR"))
             return []
         return sources
 
@@ -186,10 +199,10 @@ class _Builder:
         if word.isprintable() or not (bad := _UNSAFE.search(word)):
             return True
         if bad[0] in "\n\r\x85\u2028\u2029":
-            hint = "write it in one line; after | or > that takes |- or >-"
-            self.found.append((path, spot, "holds a line break", hint))
+            hint = "write it on one line; a block needs |- or >- instead of | or >"
+            self.found.append((path, spot, "contains a line break", hint))
         else:
-            self.found.append((path, spot, f"holds the character U+{ord(bad[0]):04X}", "remove it"))
+            self.found.append((path, spot, f"contains the character U+{ord(bad[0]):04X}", "remove it"))
         return False
 
     def _count(self) -> None:

@@ -16,10 +16,10 @@ PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
     "changes", "checks", "chronicle", "depchecks", "dropin", "environment", "errors", "facts", "files", "generation",
-    "host", "identity", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck",
+    "host", "identity", "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck",
     "proof", "quantity", "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema",
-    "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "undo", "unitfile", "varchecks",
-    "yamlnodes", "yamltree",
+    "schemahints", "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "undo",
+    "unitfile", "varchecks", "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 

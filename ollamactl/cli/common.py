@@ -130,16 +130,11 @@ def replace_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--replace", is_flag=True, help=help_text)(function)
 
 
-def timeout_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--timeout with units."""
+def timeout_option(help_text: str, *, default: str | None = "5m") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--timeout with units; what may take so long differs from command to command."""
     return click.option(
-        "--timeout",
-        metavar="TIME",
-        default="5m",
-        show_default=True,
-        callback=_seconds,
-        help="How long servers may take to start and answer, all together.",
-    )(function)
+        "--timeout", metavar="TIME", default=default, show_default=True, callback=_seconds, help=help_text
+    )
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,11 +17,8 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 def status(settings: Settings, names: tuple[str, ...]) -> Result:
     """Show how each server is; exits with 3 when one is not well."""
     from ollamactl import status as state
-    from ollamactl import workflow
 
-    host = settings.host(running=True)
-    fleet = workflow.installed(host).fleet
-    rows = state.read(host, fleet, workflow.chosen(fleet, names))
+    rows = state.read(settings.host(running=True), names)
     healthy = all(row.healthy for row in rows)
     return Result(
         command="status",
@@ -52,7 +49,7 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to start and answer, all together.")
 def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Start servers (all without NAME) and prove them."""
     return _control(settings, "start", names, timeout)
@@ -60,7 +57,7 @@ def start(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to stop, all together.")
 def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Stop servers (all without NAME).
 
@@ -71,7 +68,7 @@ def stop(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
 
 @command
 @names_argument
-@timeout_option
+@timeout_option("How long servers may take to start and answer, all together.")
 def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Result:
     """Restart servers (all without NAME) and prove them.
 

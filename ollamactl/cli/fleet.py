@@ -103,7 +103,7 @@ def _plan(
 @click.option(
     "--canary", metavar="NAME", default="", help="Change and prove this instance first; the rest if it holds."
 )
-@timeout_option
+@timeout_option("How long servers may take to start, answer and, with --load, to load, all together.")
 @idle_option
 @wait_option
 @only_option
@@ -130,28 +130,32 @@ def apply(settings: Settings, spec: str | None, dry_run: bool, diff: bool, repla
 @command
 @click.argument("spec", required=False, type=click.Path(dir_okay=False, readable=False, allow_dash=True))
 @click.option("--load", is_flag=True, help="Load every model that is not loaded, and say where it landed.")
-@timeout_option
+@timeout_option(
+    "How long to wait for servers that do not answer and for loads, all together; without it 5m, and 5s for the "
+    "answer of a server that has run for a while.",
+    default=None,
+)
 @only_option
-def verify(settings: Settings, spec: str | None, load: bool, timeout: float, only: tuple[str, ...]) -> Result:
+def verify(settings: Settings, spec: str | None, load: bool, timeout: float | None, only: tuple[str, ...]) -> Result:
     """Prove who answers on each port, and with which models.
 
     Exits with 3 where it is not the right server with the right models.
 
     Without SPEC it proves the fleet that is installed.
     """
-    from ollamactl import source, workflow
+    from ollamactl import operate, source
     from ollamactl.output import Progress
 
     text = source.read(spec) if spec else None
     with Progress(enabled=progress(settings)) as tell:
-        proved = workflow.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
+        proved = operate.verify(settings.host(running=True), text, only=only, load=load, timeout=timeout, tell=tell)
     return applied_result("verify", proved, settings, failed=ExitCode.DRIFT)
 
 
 @command
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
-@timeout_option
+@timeout_option("How long servers may take to stop, all together.")
 @wait_option
 def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float, wait: bool) -> Result:
     """Stop and remove the whole fleet; models stay."""

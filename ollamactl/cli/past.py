@@ -50,7 +50,7 @@ def history(settings: Settings, verb: str | None, number: int | None, diff: bool
 @click.argument("number", required=False, type=click.IntRange(min=1))
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
-@timeout_option
+@timeout_option("How long servers may take to start and answer, all together.")
 @idle_option
 @wait_option
 def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, **options: Any) -> Result:

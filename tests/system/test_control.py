@@ -182,8 +182,12 @@ def test_an_ordinary_user_sees_much_and_changes_nothing(host: FleetHost) -> None
     verify = host.json("verify", user="nobody")
     env = host.json("env", "one", user="nobody")
 
-    assert (plan.code, plan.steps) == (0, [])
+    assert (plan.code, plan.steps, plan.notes) == (
+        0, [], ["only root may read this file, so it was not compared"]
+    )  # fmt: skip
     assert (status.code, verify.code, env.code) == (0, 0, 0)
+    assert verify.notes == ["only root can prove that one and two answered, and not another process on the port"]
+    assert "sudo ollamactl verify" in host.machine.ollamactl("verify", user="nobody").stderr
     rows = {row["instance"]: row["active"] for row in status.envelope["data"]["instances"]}
     assert rows == {"one": "active", "two": "active", "idle": "inactive"}
     for command in (["apply", SPEC], ["start"], ["stop", "one"], ["restart"], ["destroy", "--yes"]):
@@ -201,6 +205,24 @@ def test_an_ordinary_user_can_plan_a_change(host: FleetHost) -> None:
     assert mine.code == 0
     assert mine.steps == root_s.steps
     assert [step for step in mine.steps if step.startswith("restart")] == [f"restart {unit('two')}: parallel 1 -> 3"]
+
+
+def test_an_ordinary_user_knows_the_fleets_own_servers_from_a_stranger_on_a_port(host: FleetHost) -> None:
+    host.applied(FLEET)
+    swapped = FLEET.replace("11434", "1").replace("11435", "11434").replace("port: 1,", "port: 11435,")
+    host.machine.run(["systemctl", "stop", unit("one")])
+    host.spec(swapped)
+
+    mine, root_s = host.json("plan", SPEC, user="nobody"), host.json("plan", SPEC)
+
+    assert f"stop {unit('two')}: frees port 11435 for one" in mine.steps
+    assert (mine.steps, mine.code, root_s.notes) == (root_s.steps, 0, [])
+    assert mine.notes == ["only root may read this file, so it was not compared"]
+    host.background("HOME=/root OLLAMA_HOST=127.0.0.1:11434 exec /usr/local/bin/ollama-standin serve", port=11434)
+    host.spec(FLEET)
+    assert [note for note in host.json("plan", SPEC, user="nobody").notes if "taken" in note] == [
+        "127.0.0.1:11434 is taken by a process that only root may see"
+    ]
 
 
 def test_a_secret_in_a_spec_that_only_root_may_read_is_no_riddle(host: FleetHost) -> None:

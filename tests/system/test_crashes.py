@@ -46,7 +46,6 @@ def test_a_crash_loop_that_was_mended_is_brought_up_by_the_next_apply(host: Flee
 
     assert [step for step in mended.steps if " two" in step] == []
     assert mended.proofs["one"]["ok"]
-    assert host.show("one", "NRestarts")["NRestarts"] == "0"
 
 
 def test_a_server_that_crashes_twice_and_then_runs_fails_the_proof_but_not_the_next(host: FleetHost) -> None:
@@ -125,6 +124,7 @@ def test_a_server_that_hangs_while_its_unit_is_active_is_found_out(host: FleetHo
     rows = {row["instance"]: (row["active"], row["healthy"]) for row in status.envelope["data"]["instances"]}
     assert (status.code, rows) == (3, {"one": ("active", False), "two": ("active", True)})
     assert (verified.code, list(verified.failed_checks("one")), verified.proofs["two"]["ok"]) == (3, ["http"], True)
+    assert 4 <= verified.seconds < 8
     assert (ran.code, ran.changed, list(ran.failed_checks("one"))) == (1, False, ["http"])
     assert host.json("restart", "one").proofs["one"]["ok"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.system.fleethost import STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
+from tests.system.fleethost import SPEC, STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
 
 FLEET = """
     version: 1
@@ -96,6 +96,31 @@ def test_a_drop_in_deleted_by_hand_is_written_again(host: FleetHost) -> None:
     assert steps == [f"write {drop_in('one')}: new", "reload systemd: 1 file written"]
     assert restarts == []
     assert set(host.files(UNITS, f"{STATE}/views", f"{STATE}/secrets")) == set(before)
+
+
+def test_a_server_whose_drop_in_was_deleted_is_shown_with_the_way_back(host: FleetHost) -> None:
+    host.applied(FLEET)
+    theirs = f"{UNITS}/{unit('theirs')}.d/mine.conf"
+    host.machine.write(theirs, "[Service]\nEnvironment=OLLAMA_HOST=127.0.0.1:12000\n")
+    host.machine.run(f"systemctl daemon-reload && systemctl start {unit('theirs')}")
+    assert (host.json("status").code, host.json("verify").code) == (0, 0)
+    host.machine.remove(drop_in("one"))
+
+    seen = [host.json("status", user=user) for user in ("root", "nobody")]
+    verify, named = host.json("verify"), host.json("verify", "--only", "one")
+
+    for status in seen:
+        rows = {row["instance"]: row for row in status.envelope["data"]["instances"]}
+        assert (status.code, {name: row["healthy"] for name, row in rows.items()}) == (3, {"one": False, "two": True})
+        (failure,) = rows["one"]["failures"]
+        assert failure["found"] == f"it is active (running), and its drop-in {drop_in('one')} is gone"
+        assert failure["hint"].endswith(f": sudo ollamactl apply {SPEC}")
+    assert [(ran.code, list(ran.proofs)) for ran in (verify, named)] == [(3, ["two", "one"]), (3, ["one"])]
+    assert list(verify.failed_checks("one")) == ["drop-in"]
+    host.machine.remove(drop_in("two"))
+    assert [host.json(command).code for command in ("status", "verify")] == [3, 3]
+    host.applied()
+    assert [host.json(command).code for command in ("status", "verify")] == [0, 0]
 
 
 def test_a_view_of_the_store_deleted_by_hand_is_made_again_and_seen(host: FleetHost) -> None:

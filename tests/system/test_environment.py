@@ -133,10 +133,10 @@ def test_nobody_but_root_and_the_server_sees_a_secret(fleet: FleetHost) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ('"a\\nb"', "holds a line break"),
-        ('"a\\u2028b"', "holds a line break"),
-        ('"a\\0b"', "holds the character U+0000"),
-        ('"a\\x1b[31m"', "holds the character U+001B"),
+        ('"a\\nb"', "contains a line break"),
+        ('"a\\u2028b"', "contains a line break"),
+        ('"a\\0b"', "contains the character U+0000"),
+        ('"a\\x1b[31m"', "contains the character U+001B"),
         (quoted("x" * LONGEST), "is longer than 100 KiB"),
     ],
     ids=["line break", "line separator", "NUL", "escape", "too long"],

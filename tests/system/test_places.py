@@ -120,13 +120,16 @@ def test_a_store_may_lie_anywhere(stores: FleetHost, store: str) -> None:
 @pytest.mark.parametrize(
     ("store", "why"),
     [
-        ("/srv/a:b", "'/srv/a:b' holds ':', and systemd cannot bind such a path from version 255 on"),
-        ('/srv/a"b', "'/srv/a\"b' holds '\"', and systemd cannot bind such a path from version 255 on"),
-        ("/srv/a\\b", "'/srv/a\\\\b' holds '\\\\', which Ollama takes for a pattern"),
-        ("/srv/[a]", "'/srv/[a]' holds '[', which Ollama takes for a pattern"),
-        ("/srv/a ", "'/srv/a ' ends with a character that Ollama strips"),
-        ("/var/lib/ollamactl/models", "/var/lib/ollamactl/models lies in /var/lib/ollamactl, which is ollamactl's own"),
-        ("/tmp/models", "/tmp/models is no place for a store"),
+        ("/srv/a:b", "'/srv/a:b' contains ':', and systemd 255 and later cannot bind such a path"),
+        ('/srv/a"b', "'/srv/a\"b' contains '\"', and systemd 255 and later cannot bind such a path"),
+        ("/srv/a\\b", "'/srv/a\\\\b' contains '\\\\', which Ollama takes for a pattern"),
+        ("/srv/[a]", "'/srv/[a]' contains '[', which Ollama takes for a pattern"),
+        ("/srv/a ", "'/srv/a ' ends with a character that Ollama strips off"),
+        (
+            "/var/lib/ollamactl/models",
+            "/var/lib/ollamactl/models is inside /var/lib/ollamactl, which is ollamactl's own",
+        ),
+        ("/tmp/models", "/tmp/models cannot hold a store"),
     ],
 )
 def test_a_store_that_no_server_would_find_is_refused(stores: FleetHost, store: str, why: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ollamactl import precheck
+from ollamactl import precheck, whose
 from ollamactl.errors import Problem
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.files import MARKER, File, ObservedFile
@@ -19,6 +19,7 @@ from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
 from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.reconcile import reconcile
+from ollamactl.record import installed_fleet
 from ollamactl.render import DROP_IN, render
 
 LAYOUT = Layout()
@@ -96,7 +97,7 @@ class SimHost:
         return plan
 
     def observe(self, fleet: Fleet) -> Observed:
-        return Observed(
+        observed = Observed(
             facts=self.facts(),
             offline=self.offline,
             files=dict(self.files),
@@ -106,6 +107,7 @@ class SimHost:
             target_enabled=self.target_enabled,
             holders=self._holders(fleet),
         )
+        return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(self.files)))
 
     def carry_out(self, steps: Iterable[Step]) -> None:
         for step in steps:

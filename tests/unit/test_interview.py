@@ -68,7 +68,14 @@ def test_a_server_that_binds_and_never_answers_is_told_apart_from_one_that_is_no
 ) -> None:
     with talking(hang) as port:
         answer = interviewer.ask(instance(port), patient=True, deadline=soon(0.2)).result(5)
-    assert answer.failure == "no HTTP answer within 200ms, still after 200ms"
+    assert answer.failure == "no HTTP answer, still after 200ms"
+
+
+def test_without_patience_a_hanging_server_costs_no_more_than_is_left(interviewer: Interviewer) -> None:
+    with talking(hang) as port:
+        answer = interviewer.ask(instance(port), deadline=soon(0.2)).result(2)
+        late = interviewer.ask(instance(port), deadline=soon(-1)).result(2)
+    assert (answer.failure, late.failure) == ("no HTTP answer within 200ms", "no HTTP answer within 100ms")
 
 
 def test_waiting_ends_at_the_deadline(interviewer: Interviewer) -> None:

@@ -56,7 +56,7 @@ def test_names_as_ollama_reads_them(text: str, short: str, path: str) -> None:
         ("m" * 81, "the model"),
         ("m:" + "t" * 81, "the tag"),
         ("m@sha256:" + "a" * 64, "names a digest"),
-        ("http://h/n/m", "holds a scheme"),
+        ("http://h/n/m", "is a URL"),
     ],
 )
 def test_what_is_no_name(text: str, why: str) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from ollamactl import precheck
 from ollamactl.errors import Severity
-from ollamactl.files import ObservedFile
+from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store
-from ollamactl.observed import Active, Observed, PortHolder, Rival, Running, UnitState
+from ollamactl.observed import Observed, PortHolder, Rival, Running, UnitState
 
 A = Instance(name="a", port=11434, models=("m:latest",))
 B = Instance(name="b", port=11435, models=("m:latest",))
@@ -108,8 +108,26 @@ def test_who_may_not_look_gets_a_warning_where_it_may_be_one_of_the_fleet() -> N
         "warning: a: 127.0.0.1:11434 is taken by a process that only root may see"
     ]
     assert told(Observed(holders=unknown))[0].startswith("error: ")
-    up = {A.unit: UnitState(name=A.unit, active=Active.ACTIVE)}
-    assert told(Observed(holders=unknown, running={"a": Running()}, units=up)) == []
+
+
+def test_a_unit_that_is_installed_to_listen_there_is_one_of_the_fleet_to_who_may_not_look() -> None:
+    blind = Observed(holders={"a": holder(B.unit, None)}, running={"b": Running()})
+    assert told(blind) == []
+    assert told(blind, "a") == ["error: a: 127.0.0.1:11434 is taken by ollama@b.service, as it is installed"]
+    assert hints(blind, "a") == ["that server frees it when the whole spec is applied, without --only"]
+    gone = replace(blind, holders={"a": holder("ollama@gone.service", None)})
+    assert told(replace(gone, wanted=frozenset({"ollama@gone.service"}))) == []
+
+
+def test_a_file_that_could_not_be_read_is_told_where_it_would_be_compared() -> None:
+    path = "/var/lib/ollamactl/secrets/a.env"
+    seen = ObservedFile(path=path, data=b"", ours=True, mode=0o600, unread=True)
+    observed = Observed(files={path: seen})
+    for data, count in ((b"TOKEN=x\n", 1), (b"", 0)):
+        wanted = File(path=path, data=data, kind=FileKind.SECRETS, instance="a", mode=0o600)
+        found = [problem.message for problem in precheck.problems(FLEET, (wanted,), observed)]
+        assert found == ["only root may read this file, so it was not compared"] * count
+    assert precheck.problems(FLEET, (), observed) == ()
 
 
 def test_a_unit_that_will_want_the_port_at_boot_forbids_the_apply() -> None:

@@ -133,9 +133,11 @@ def test_an_answer_that_comes_from_elsewhere_is_no_proof() -> None:
 
 def test_who_is_not_root_is_told_what_was_not_looked_at() -> None:
     holder = PortHolder(address="127.0.0.1", port=11434)
-    assert told(replace(WELL, holder=holder, holder_is_ours=None), verbose=True).splitlines()[3] == (
-        "      listener: not looked at: that needs root"
-    )
+    evidence = replace(WELL, holder=holder, holder_is_ours=None)
+    lines = told(evidence, verbose=True).splitlines()
+    assert lines[0] == "ok    llama3  127.0.0.1:11434  unit, http, version, models"
+    assert lines[3] == "      listener: not looked at: that needs root"
+    assert [(proof.ok, proof.whole) for proof in map(prove, (WELL, evidence))] == [(True, True), (True, False)]
 
 
 def test_a_crash_loop_shows_the_last_lines_of_the_journal() -> None:
@@ -179,11 +181,11 @@ def test_a_server_that_somebody_stopped_says_how_to_start_it() -> None:
 
 
 def test_a_server_that_runs_and_does_not_answer() -> None:
-    hanging = replace(WELL, answers=Answers(failure="no HTTP answer within 5s, still after 5m"))
+    hanging = replace(WELL, answers=Answers(failure="no HTTP answer, still after 5m"))
     assert told(hanging) == text(
         """
         FAIL  llama3  127.0.0.1:11434  http
-              http: found     no HTTP answer within 5s, still after 5m
+              http: found     no HTTP answer, still after 5m
                     expected  an answer of Ollama's on 127.0.0.1:11434
                     hint      see what it does: journalctl -u ollama@llama3.service -n 50; if it hangs: sudo ollamactl restart llama3
         """  # noqa: E501

@@ -5,16 +5,11 @@ import pytest
 from ollamactl import replacement
 from ollamactl.errors import Severity
 from ollamactl.model import Fleet, Instance
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.observed import Observed, Running
 
-PLAN = Plan(
-    steps=(
-        Step(kind=StepKind.WRITE, subject="/etc/systemd/system/ollama@new.service.d/10-ollamactl.conf", instance="new"),
-        Step(kind=StepKind.STOP, subject="ollama@mistral.service", instance="mistral"),
-        Step(kind=StepKind.DISABLE, subject="ollama@llama3.service", instance="llama3"),
-        Step(kind=StepKind.REMOVE, subject="/var/lib/ollamactl/views/llama3/README", instance="llama3"),
-        Step(kind=StepKind.RELOAD, subject="systemd"),
-    )
+HOST = Observed(
+    wanted=frozenset({"ollama@new.service", "ollama@llama3.service"}),
+    running={"mistral": Running(config="0123"), "theirs": Running()},
 )
 OLD, NEW = "/etc/ollamactl/fleet.yaml", "/home/x/my fleet.yaml"
 
@@ -26,12 +21,11 @@ def said(*, old: str = OLD, new: str = NEW, there: bool = True, wanted: bool = F
     return found.severity, found.message, found.hint
 
 
-def test_who_leaves_is_who_has_steps_and_is_not_in_the_spec() -> None:
-    assert replacement.leaving(Fleet(instances=(Instance(name="new", port=1, models=()),)), PLAN) == (
-        "llama3",
-        "mistral",
-    )
-    assert replacement.leaving(Fleet(), Plan()) == ()
+def test_who_leaves_is_ours_and_not_in_the_spec() -> None:
+    fleet = Fleet(instances=(Instance(name="new", port=1, models=()),))
+    assert replacement.leaving(fleet, HOST, ()) == ("llama3", "mistral")
+    assert replacement.leaving(fleet, HOST, ("new",)) == ()
+    assert replacement.leaving(Fleet(), Observed(), ()) == ()
 
 
 @pytest.mark.parametrize(

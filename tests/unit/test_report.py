@@ -9,7 +9,7 @@ from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Gpu, Vendor
 from ollamactl.files import File, FileKind
 from ollamactl.model import TARGET, Instance
-from ollamactl.observed import Active, UnitState
+from ollamactl.observed import Active, PortHolder, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.plan import ORDER, Plan, Step, StepKind
 from ollamactl.proof import Answers, Evidence, Expected, Proof, judge
@@ -114,11 +114,13 @@ def test_a_diff_of_secrets_shows_that_they_differ_and_no_more(before: str | None
     assert "(secrets)" in shown
 
 
-def proof(name: str, *, ok: bool = True) -> Proof:
+def proof(name: str, *, ok: bool = True, looked: bool = True) -> Proof:
     instance = Instance(name=name, port=1, models=())
+    holder = PortHolder(address="127.0.0.1", port=1, pid=700)
     unit = UnitState(name=instance.unit, active=Active.ACTIVE, sub_state="running")
     answers = Answers(version="1") if ok else Answers(failure="connection refused")
-    return judge(instance, Expected(), Evidence(unit=unit, answers=answers))
+    seen = Evidence(unit=unit, answers=answers, holder=holder, holder_is_ours=looked or None)
+    return judge(instance, Expected(), seen)
 
 
 def last(outcome: Outcome) -> str:
@@ -191,6 +193,15 @@ def test_what_is_refused_says_how_many_errors_stand_above() -> None:
     error, note = Problem(message="x"), Problem(message="y", severity=Severity.NOTE)
     assert report.refused([error, note], "apply would refuse this:") == "apply would refuse this: 1 error above."
     assert report.refused([error, error], "FAILED:") == "FAILED: 2 errors above."
+
+
+def test_what_nobody_could_look_at_is_not_called_proved() -> None:
+    lines = report.proofs_text([proof("a"), proof("b", looked=False)]).splitlines()
+    assert lines == [
+        "ok    a  127.0.0.1:1  unit, http, listener, version, models",
+        "ok    b  127.0.0.1:1  unit, http, version, models",
+        "2 of 2 servers answered as they should.",
+    ]
 
 
 def test_files_are_shown_whole_but_for_secrets_and_manifests() -> None:

@@ -5,9 +5,9 @@ from textwrap import dedent
 
 import pytest
 
-from ollamactl import status
+from ollamactl import lost, status
 from ollamactl.model import Instance, State
-from ollamactl.observed import Active, PortHolder, UnitState
+from ollamactl.observed import Active, Observed, PortHolder, UnitState
 from ollamactl.proof import Answers, Evidence, Expected, ModelSize, judge
 
 NOW = 1_000_000.0
@@ -133,6 +133,28 @@ def test_one_that_runs_though_it_is_to_be_stopped_is_not_well() -> None:
     assert "runs, against the spec" in status.table([against], now=NOW)
     assert not against.healthy
     assert [each.healthy for each in (WELL, CPU, STOPPED, BROKEN)] == [True, True, True, False]
+
+
+def test_one_that_nothing_describes_any_more_is_shown_and_not_well() -> None:
+    unit = replace(WELL.unit, name="ollama@x.service")
+    (proof,) = lost.proofs(Observed(units={unit.name: unit}, wanted=frozenset({unit.name})), ())
+    instance = Instance(name="x", port=0, models=())
+    gone = status.Row(instance=instance, unit=unit, since=NOW - 60, memory=None, proof=proof)
+    drop_in = "/etc/systemd/system/ollama@x.service.d/10-ollamactl.conf"
+    assert status.table([gone], now=NOW) == text(
+        f"""
+        INSTANCE  UNIT              SINCE  LISTEN  PROOF            LOADED  GPU  MEMORY  RESTARTS
+        x         active (running)  1m     -       FAILED: drop-in  -       -    -       0
+
+        FAIL  x  -  drop-in
+              drop-in: found     it is active (running), and its drop-in {drop_in} is gone
+                       expected  the drop-in that ollamactl wrote
+                       hint      put it back, or have it removed if the spec has it no more: sudo ollamactl apply fleet.yaml
+        """  # noqa: E501
+    )
+    told = status.data(gone)
+    assert (gone.healthy, told["listen"], told["gpus"], told["proof"]) == (False, None, None, False)
+    assert [failure["check"] for failure in told["failures"]] == ["drop-in"]
 
 
 def test_one_that_was_stopped_by_hand_is_not_well() -> None:
