@@ -9,6 +9,8 @@ from ollamactl.plan import Step, StepKind
 from ollamactl.quantity import format_duration
 
 _LOOK_SECONDS = 0.25
+_LOOKS, _BETWEEN_SECONDS = 3, 0.05
+"""One look may fall between a request's arrival and its runner's start."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Drain:
         deadline = time.monotonic() + self.patience
         told: set[str] = set()
         while left:
-            busy = {step.subject: words for step in left if (words := self._at_work(step))}
+            busy = self._busy(left)
             if ready := [step for step in left if step.subject not in busy]:
                 yield ready
                 left = [step for step in left if step.subject in busy]
@@ -48,6 +50,20 @@ class Drain:
             told |= busy.keys()
             time.sleep(_LOOK_SECONDS)
 
-    def _at_work(self, step: Step) -> str:
-        pid = self.units[step.subject].main_pid if step.subject in self.units else 0
-        return self.at_work(pid) if pid and step.kind is not StepKind.START else ""
+    def _busy(self, steps: Iterable[Step]) -> dict[str, str]:
+        """Unit -> what it is at, for those that were at work at any of a few looks."""
+        busy: dict[str, str] = {}
+        idle = [step for step in steps if self._stoppable(step)]
+        for look in range(_LOOKS):
+            if look and idle:
+                time.sleep(_BETWEEN_SECONDS)
+            busy |= {step.subject: words for step in idle if (words := self.at_work(self._pid(step)))}
+            idle = [step for step in idle if step.subject not in busy]
+        return busy
+
+    def _pid(self, step: Step) -> int:
+        return self.units[step.subject].main_pid if step.subject in self.units else 0
+
+    def _stoppable(self, step: Step) -> bool:
+        """Whether there is a server that the step would stop."""
+        return step.kind is not StepKind.START and self._pid(step) > 0

@@ -2,10 +2,11 @@
 
 # ruff: noqa: PTH123
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ollamactl import processes
 from ollamactl.oserrors import translate
 
 _MAPPED = b"\0" * 10 + b"\xff\xff"
@@ -24,20 +25,27 @@ class Listener:
 
 def read(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
     """Every listening TCP socket of this network namespace. Raises HostError where the tables can't be read."""
-    found = []
+    return tuple(_listener(line.split()) for line in _lines(proc) if b" 0A " in line)  # TCP_LISTEN, tcp_states.h
+
+
+def ports(pid: int, proc: Path = Path("/proc")) -> frozenset[int]:
+    """The ports on which a process listens, in the network namespace of its own."""
+    held = processes.sockets(pid, proc)
+    rows = [line.split() for line in _lines(proc / str(pid)) if b" 0A " in line]
+    return frozenset(int(row[1].rpartition(b":")[2], 16) for row in rows if int(row[9]) in held)
+
+
+def _lines(place: Path) -> Iterator[bytes]:
+    """The rows of both tables, without their headings."""
     for table in ("tcp", "tcp6"):
-        path = f"{proc}/net/{table}"
+        path = f"{place}/net/{table}"
         try:
             with open(path, "rb", buffering=0) as file:
-                lines = file.read().splitlines()
+                yield from file.read().splitlines()[1:]
         except FileNotFoundError:
-            continue  # a kernel without IPv6
+            continue  # a kernel without IPv6, or a process that has gone
         except OSError as error:
             raise translate(error, "read", path) from error
-        for line in lines:
-            if b" 0A " in line:  # TCP_LISTEN, include/net/tcp_states.h
-                found.append(_listener(line.split()))
-    return tuple(found)
 
 
 def serving(listeners: Iterable[Listener], host: str, port: int) -> tuple[Listener, ...]:

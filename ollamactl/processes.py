@@ -47,6 +47,21 @@ def holds_socket(pid: int, inodes: Set[int], proc: Path = _PROC) -> int | None:
     return None
 
 
+def sockets(pid: int, proc: Path = _PROC) -> frozenset[int]:
+    """The inodes of all sockets that the process has open; none where the caller may not look."""
+    folder = f"{proc}/{pid}/fd/"
+    found = set()
+    try:
+        for number in os.listdir(folder):
+            with suppress(FileNotFoundError):
+                target = os.readlink(folder + number)
+                if target.startswith("socket:["):
+                    found.add(int(target[8:-1]))
+    except OSError:
+        return frozenset()
+    return frozenset(found)
+
+
 def environ(pid: int, name: str, proc: Path = _PROC) -> str | None:
     """One variable of the environment that the process was started with; None if unset or not readable."""
     data = b"\0" + _read(f"{proc}/{pid}/environ")

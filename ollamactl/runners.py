@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ollamactl import probe, processes
+from ollamactl import inflight, probe, processes
 
 _ANSWER_SECONDS = 2.0
 _NAMES = ("llama-server", "runner")
@@ -41,7 +41,10 @@ def _runners(server: int, proc: Path) -> Iterator[Runner]:
 
 def at_work(server: int, proc: Path = Path("/proc")) -> str:
     """What a server is at, in words; empty where it is idle."""
-    return next(filter(None, (_at_work(runner) for runner in of(server, proc))), "")
+    if words := next(filter(None, (_at_work(runner) for runner in of(server, proc))), ""):
+        return words
+    waiting = inflight.unanswered(server)
+    return f"it has taken {_requests(waiting)} that it has not answered" if waiting else ""
 
 
 def _at_work(runner: Runner) -> str:
@@ -56,4 +59,8 @@ def _at_work(runner: Runner) -> str:
         if "answers 503" in str(error):  # what llama-server says of every path while it loads
             return "it is loading a model"
         return f"its runner (pid {runner.pid}) does not tell whether it is at work"
-    return f"it is answering {busy} request{'s' if busy > 1 else ''}" if busy else ""
+    return f"it is answering {_requests(busy)}" if busy else ""
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'s' if count > 1 else ''}"

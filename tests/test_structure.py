@@ -24,9 +24,9 @@ PURE = {
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
-    "accounts", "addresses", "atomic", "binary", "drain", "gpus", "history", "interrupt", "interview", "journal",
-    "listeners", "lock", "observe", "oserrors", "probe", "processes", "reach", "rivals", "runners", "source", "store",
-    "storecheck", "systemd", "unitdir", "verify",
+    "accounts", "addresses", "atomic", "binary", "drain", "gpus", "history", "inflight", "interrupt", "interview",
+    "journal", "listeners", "lock", "observe", "oserrors", "probe", "processes", "reach", "rivals", "runners",
+    "source", "store", "storecheck", "systemd", "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 

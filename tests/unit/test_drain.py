@@ -23,7 +23,10 @@ def idle_after(looks: dict[int, int]) -> Callable[[int], str]:
 def drain(at_work: Callable[[int], str], patience: float | None, told: list[str] | None = None) -> Drain:
     heard = told if told is not None else []
     return Drain(
-        units=UNITS, at_work=at_work, patience=patience, tell=lambda name, words: heard.append(f"{name}: {words}")
+        units=UNITS,
+        at_work=at_work,
+        patience=patience,
+        tell=lambda name, words: heard.append(f"{name}: {words}"),
     )
 
 
@@ -41,6 +44,12 @@ def test_the_idle_ones_go_first_and_the_others_as_they_become_so() -> None:
     assert names(list(looking.due(STEPS))) == ["ac", "b"]
     assert looking.late == {}
     assert told == ["b: it is answering 1 request: waiting until it is done"]
+
+
+def test_one_look_is_not_enough_to_call_a_server_idle() -> None:
+    looks = iter(["it is answering 1 request", "", "", "it is answering 1 request", "", "", ""])
+    assert names(list(drain(lambda _: next(looks), 30).due([STEPS[1]]))) == ["b"]
+    assert list(looks) == []
 
 
 def test_who_never_becomes_idle_is_late_and_the_others_are_not() -> None:

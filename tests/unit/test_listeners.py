@@ -60,3 +60,12 @@ def at(address: str, port: int = 1, inode: int = 0) -> listeners.Listener:
 def test_the_exact_address_serves_before_wildcards(host: str, expected: list[str]) -> None:
     everything = [at(address) for address in ("::", "::1", "127.0.0.1", "0.0.0.0")] + [at(host, port=2)]
     assert [listener.address for listener in listeners.serving(everything, host, 1)] == expected
+
+
+def test_the_ports_of_a_process_are_those_on_which_it_listens() -> None:
+    before = listeners.ports(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            assert listeners.ports(os.getpid()) == before | {port}
+    assert listeners.ports(2**22 + 1) == frozenset()
