@@ -171,12 +171,12 @@ def test_no_runner_outlives_its_server(fleet: FleetHost) -> None:
 
 
 def test_an_apply_when_idle_cuts_none_of_a_queue_off(fleet: FleetHost) -> None:
-    """The tiny model answers in an instant; a queue of requests keeps its runner at work for some seconds."""
+    """The tiny model answers in an instant; a queue of requests keeps it at work for some seconds."""
     spec = fleet.machine.read(SPEC)
     body = {"model": "mistral", "prompt": "Why?", "stream": False, "options": {"num_predict": 200}}
     fleet.machine.write("/root/body.json", json.dumps(body))
     asking = fleet.machine.popen(
-        "seq 150 | xargs -P 30 -I{} curl -sS -o /dev/null -w '%{http_code}/%{exitcode}\\n' --data @/root/body.json "
+        "seq 80 | xargs -P 80 -I{} curl -sS -o /dev/null -w '%{http_code}/%{exitcode}\\n' --data @/root/body.json "
         "http://127.0.0.1:11435/api/generate"
     )
     fleet.wait_for(lambda: any("and a restart cuts" in note for note in changed(fleet, spec, "plan").notes))
@@ -186,10 +186,7 @@ def test_an_apply_when_idle_cuts_none_of_a_queue_off(fleet: FleetHost) -> None:
 
     codes, _ = asking.communicate(timeout=60)
     assert ran.code == 0, ran.envelope
-    # Who comes while it restarts is refused (7, curl(1)), but nobody who was taken is cut off
-    assert len(codes.split()) == 150
-    assert set(codes.split()) <= {"200/0", "000/7"}
-    assert codes.count("200/0") > 30
+    assert codes.split() == ["200/0"] * 80
     assert fleet.invocations("mistral") != started
     fleet.applied(spec)
 
