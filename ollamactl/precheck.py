@@ -141,9 +141,16 @@ def _given_up(fleet: Fleet) -> Iterable[Problem]:
         yield Problem(
             path=f"instances.{names[0]}" if len(names) == 1 else "instances",
             instance=names[0] if len(names) == 1 else "",
-            severity=Severity.WARNING,
+            # Whoever listens beyond loopback needs `allow`: no step back that could be left out.
+            severity=Severity.NOTE if words == _BOTH_WAYS else Severity.WARNING,
             message=words if len(names) == 1 else f"{listed(names)}: {words}",
         )
+
+
+_BOTH_WAYS = (
+    "allow opens both directions: clients in its networks reach the port, and the server reaches them "
+    "(IPAddressAllow=, systemd.resource-control(5))"
+)
 
 
 def _losses(instance: Instance) -> Iterable[str]:
@@ -158,9 +165,6 @@ def _losses(instance: Instance) -> Iterable[str]:
     if instance.egress is Egress.OPEN:
         yield "egress: open lets the server reach any machine: it can pull, and it can send what it was told"
     if instance.allow and instance.allow != ("any",):
-        yield (
-            f"allow opens both directions: clients in {', '.join(instance.allow)} reach the port, and the server "
-            "reaches them (IPAddressAllow=, systemd.resource-control(5))"
-        )
+        yield _BOTH_WAYS
     if instance.allow == ("any",):
         yield "allow: [any] lets every machine that can route here use the port; Ollama asks for no password"
