@@ -104,10 +104,13 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         return observed
     units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
+    lacking = _lacking(fleet)
     observed = replace(
         observed,
         units=units,
         running=running(units, by_name),
+        lacking=lacking,
+        addresses=addresses.own() if lacking else (),
         holders=holders(fleet, units),
         rivals=rivals.read(host.manager),
         foreign_drop_ins=foreign_drop_ins(host, units),
@@ -115,6 +118,11 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     if all(holder.pid for holder in observed.holders.values()):
         return observed
     return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(files)))
+
+
+def _lacking(fleet: Fleet) -> frozenset[str]:
+    hosts = {instance.host for instance in fleet.instances if instance.state is State.RUNNING}
+    return addresses.lacking(host for host in hosts if host not in WILDCARDS and not host.startswith("127."))
 
 
 def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:

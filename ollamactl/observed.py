@@ -132,6 +132,10 @@ class Observed:
     """By unit: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
     holders: Mapping[str, PortHolder] = field(default_factory=dict)
     """By instance name: who holds its address, where that is not the instance itself."""
+    lacking: frozenset[str] = frozenset()
+    """Addresses of the spec on which nobody can listen here: they are not this host's."""
+    addresses: tuple[str, ...] = ()
+    """This host's own, where some are lacking."""
     rivals: tuple[Rival, ...] = ()
     """Units of others that are set to listen on TCP, running or not."""
 

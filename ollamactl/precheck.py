@@ -19,6 +19,7 @@ def problems(
         *_foreign_files(desired, observed),
         *_unread(desired, observed),
         *_foreign_units(fleet, observed),
+        *_hosts(fleet, observed, only),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
         *_administrators(observed),
@@ -79,6 +80,24 @@ def _mask(instance: Instance) -> Problem:
 
 def _away(path: str) -> str:
     return f"look at it, then move it away: mv {path} {path}.mine"
+
+
+def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    """Addresses that are not this host's; one of a server that stays stopped may come later."""
+    for host in sorted(observed.lacking):
+        names = [
+            instance.name
+            for instance in fleet.instances
+            if instance.host == host and instance.state is State.RUNNING and (not only or instance.name in only)
+        ]
+        if names:
+            there = listed(observed.addresses) if observed.addresses else "only loopback"
+            yield Problem(
+                path=f"instances.{names[0]}.host",
+                instance=names[0],
+                message=f"{host} is not an address of this host, so {listed(names)} cannot listen on it",
+                hint=f"this host has {there}; 127.0.0.1 is for this host alone, 0.0.0.0 for every address",
+            )
 
 
 def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:

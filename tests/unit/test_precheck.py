@@ -183,3 +183,18 @@ def test_that_allow_opens_both_directions_is_one_note_for_all_who_need_it() -> N
     (problem,) = precheck.problems(Fleet(instances=(one, other)), (), Observed())
     assert problem.severity is Severity.NOTE
     assert problem.message.startswith("a and b: allow opens both directions: clients in its networks reach the port")
+
+
+def test_an_address_that_is_not_this_hosts_forbids_the_apply_and_those_that_are_are_listed() -> None:
+    lan = {"host": "192.0.2.9", "allow": ("any",)}
+    fleet = Fleet(instances=(replace(A, **lan), replace(B, **lan)))  # type: ignore[arg-type]
+    observed = Observed(lacking=frozenset(["192.0.2.9"]), addresses=("10.1.2.3", "fd00::2"))
+    words = "192.0.2.9 is not an address of this host, so"
+
+    (problem, _) = precheck.problems(fleet, (), observed)
+    assert (problem.severity, problem.path) == (Severity.ERROR, "instances.a.host")
+    assert problem.message == f"{words} a and b cannot listen on it"
+    assert problem.hint.startswith("this host has 10.1.2.3 and fd00::2; 127.0.0.1 is for this host alone")
+    assert f"error: b: {words} b cannot listen on it" in told(observed, "b", fleet=fleet)
+    stopped = Fleet(instances=tuple(replace(each, state=State.STOPPED) for each in fleet.instances))
+    assert words not in str(told(observed, fleet=stopped))
