@@ -106,8 +106,8 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     if not host.offline:
         for path in sorted({instance.binary for instance in fleet.instances}):
             problem = binary.problem(path, others=not host.user)
-            found += [problem] if problem else []
-            versions[path] = None if problem else binary.version(path)
+            found += filter(None, (problem, None if host.user else binary.exposure(path)))
+            versions[path] = None if problem else binary.version(path, others=not host.user)
     if host.user:
         found += _lacks(facts)
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
