@@ -89,6 +89,11 @@ def restart_digest(template_text: str, dropin_text: str, manifests: Iterable[tup
     return state.hexdigest()[:16]
 
 
+def restarts(text: str) -> bool:
+    """Whether a drop-in says anything that only a start heeds."""
+    return any(_matters(at) for at in parse(text))
+
+
 def _relevant_uncached(text: str) -> bytes:
     return "\0".join(f"{at.key}={at.value}" for at in parse(text) if _matters(at)).encode() + b"\1"
 

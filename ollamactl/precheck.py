@@ -22,7 +22,6 @@ def problems(
         *_hosts(fleet, observed, only),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
-        *_administrators(observed),
         *_given_up(fleet),
     )
 
@@ -138,16 +137,6 @@ def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
                 + (", and is started at boot" if rival.enabled else ""),
                 hint=f"sudo systemctl disable --now {rival.unit}, or choose another port in the spec",
             )
-
-
-def _administrators(observed: Observed) -> Iterable[Problem]:
-    for unit, paths in observed.foreign_drop_ins.items():
-        yield Problem(
-            path=unit,
-            instance=instance_name(unit) or "",
-            severity=Severity.NOTE,
-            message=f"an administrator's drop-in applies too: {', '.join(paths)}",
-        )
 
 
 def _given_up(fleet: Fleet) -> Iterable[Problem]:

@@ -133,6 +133,10 @@ class Manager:
         """The drop-ins that a loaded unit was read from, by its object path, in systemd's order."""
         return tuple(_text(self._property("DropInPaths", "as", path, _UNIT)) or ())
 
+    def unit_path(self) -> tuple[str, ...]:
+        """The folders in which the manager looks for units, the first wins (UnitPath)."""
+        return tuple(_text(self._property("UnitPath", "as")) or ())
+
     def enable(self, units: Sequence[str]) -> None:
         """Makes the links that [Install] asks for (EnableUnitFiles, not runtime, no force)."""
         self._call("EnableUnitFiles", "asbb", list(units), False, False)

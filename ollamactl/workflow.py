@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, lock, pins, precheck, record, replacement, store
+from ollamactl import binary, heed, lock, pins, precheck, record, replacement, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import Tell, execute, lay_out_offline
@@ -101,6 +101,7 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     plan = reconcile(fleet, compiled.files, observed, only=scope)
     found = [*compiled.notes, *pins.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
+    found += heed.problems(observed, plan)
     found += _store_problems(host, fleet, facts)
     versions: dict[str, str | None] = {}
     if not host.offline:

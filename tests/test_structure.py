@@ -15,8 +15,8 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
-    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "host", "identity", "lost",
-    "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity",
+    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "heed", "host", "identity",
+    "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity",
     "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema", "schemahints",
     "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "unitfile", "varchecks",
     "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
@@ -25,8 +25,8 @@ PURE = {
 
 EDGE = {
     "accounts", "addresses", "atomic", "binary", "gpus", "interview", "journal", "listeners", "lock", "observe",
-    "oserrors", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd", "unitdir",
-    "verify",
+    "oserrors", "overrides", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd",
+    "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 

@@ -24,7 +24,7 @@ def status(settings: Settings, names: tuple[str, ...]) -> Result:
         command="status",
         exit_code=ExitCode.OK if healthy else ExitCode.DRIFT,
         data={"instances": [state.data(row) for row in rows]},
-        text=state.table(rows, now=time.time(), verbose=settings.verbose),
+        text=state.table(rows, now=time.time(), verbose=settings.verbose, user=settings.user),
     )
 
 

@@ -147,12 +147,6 @@ def test_a_rival_that_holds_the_port_now_is_told_once() -> None:
     assert len(told(Observed(rivals=(rival,), holders={"a": holder("ollama.service")}))) == 1
 
 
-def test_an_administrators_drop_in_is_a_note() -> None:
-    assert told(Observed(foreign_drop_ins={A.unit: ("/etc/x/override.conf", "/run/y.conf")})) == [
-        "note: a: an administrator's drop-in applies too: /etc/x/override.conf, /run/y.conf"
-    ]
-
-
 @pytest.mark.parametrize(
     ("step_back", "words"),
     [
