@@ -18,8 +18,8 @@ PURE = {
     "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "heed", "host", "identity",
     "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity",
     "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema", "schemahints",
-    "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "unitfile", "varchecks",
-    "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
+    "serverenv", "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "unitfile",
+    "varchecks", "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 

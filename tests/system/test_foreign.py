@@ -81,6 +81,41 @@ def test_an_override_that_was_edited_or_removed_is_in_force_as_it_was(host: Flee
     assert shown(host)[0] == f"one: {UNREAD}"
 
 
+def test_env_tells_what_the_server_has_and_where_that_differs_from_the_spec(host: FleetHost) -> None:
+    host.machine.write("/etc/extra.env", "MOOD=bad\nAPI_KEY=hunter2\nPRIVATE=hunter2\n")
+    more = 'environment: {MOOD: good, API_KEY: "-"}, secrets: {HF_TOKEN: hunter2}, environment_files: [/etc/extra.env]'
+    host.applied(FLEET.replace("models: [llama3]}", f"models: [llama3], {more}}}"))
+    plain = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=1234 NEW='it is'\n")
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    before = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    host.json("restart", "one")
+    after = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    nobody_s = host.machine.ollamactl("env", "one", "--server", user="nobody").stdout.splitlines()
+    shell = host.machine.run('set -eu; eval "$(ollamactl env one --server)"; echo "$OLLAMA_CONTEXT_LENGTH $NEW $HOME"')
+
+    assert plain[0] == "export HOME=/var/lib/ollamactl-instances/one"
+    assert [line for line in plain if line.startswith("#")] == [
+        '# MOOD is "good" in the spec, and something else in the running server',
+        '# API_KEY is "-" in the spec, and something else in the running server',
+        "# HF_TOKEN is in secrets",
+        "# more is in /etc/extra.env",
+    ]
+    assert "export MOOD=bad" in plain
+    told = '# OLLAMA_CONTEXT_LENGTH is "8192" in the spec, and set to "1234" by an administrator\'s drop-in'
+    assert {f"{told}, from the next start on", "export OLLAMA_CONTEXT_LENGTH=8192"} <= set(before)
+    assert {told, "export OLLAMA_CONTEXT_LENGTH=1234", "export NEW='it is'"} <= set(after)
+    assert {told, "export OLLAMA_CONTEXT_LENGTH=1234", "export MOOD=good"} <= set(nobody_s)
+    assert nobody_s[-3:] == [
+        f"# its secrets are in {STATE}/secrets/one.env, which only root may read",
+        "# more is in /etc/extra.env",
+        "# what the running server was started with shows to root only",
+    ]
+    assert shell.stdout == "1234 it is /var/lib/ollamactl-instances/one\n"
+    assert "hunter2" not in "".join([*plain, *before, *after, *nobody_s])
+
+
 def test_an_override_that_a_reload_applies_needs_no_restart(host: FleetHost) -> None:
     host.applied(FLEET)
     host.machine.write(OVERRIDE, "[Unit]\nDescription=mine\n[Service]\nMemoryMax=1G\nRestart=no\n")
