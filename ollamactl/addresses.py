@@ -1,5 +1,7 @@
-"""The host's own addresses, which a server bound to every interface must let through its firewall."""
+"""The host's own addresses: a server on every interface must let them through, and one on another cannot listen."""
 
+import errno
+from collections.abc import Iterable
 from pathlib import Path
 
 _LOOPBACK, _LINK_LOCAL = "127.", "169.254."
@@ -15,6 +17,26 @@ def own(proc: Path = Path("/proc")) -> tuple[str, ...]:
     """
     ipv4 = sorted(_ipv4(_lines(proc / "net/fib_trie")), key=lambda text: tuple(map(int, text.split("."))))
     return (*ipv4, *_ipv6(_lines(proc / "net/if_inet6")))
+
+
+def lacking(hosts: Iterable[str]) -> frozenset[str]:
+    """Those addresses on which the kernel lets nobody listen here.
+
+    It is asked by a bind() to port 0, as it alone knows of temporary addresses, of whole networks that are local
+    (ip-route(8), type local) and of leave to bind what is not there yet (net.ipv4.ip_nonlocal_bind in ip(7)).
+    """
+    return frozenset(host for host in hosts if not _binds(host))
+
+
+def _binds(host: str) -> bool:
+    from socket import AF_INET, AF_INET6, SOCK_STREAM, socket
+
+    try:
+        with socket(AF_INET6 if ":" in host else AF_INET, SOCK_STREAM) as tried:
+            tried.bind((host, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
 
 
 def _ipv4(lines: list[str]) -> set[str]:

@@ -89,6 +89,16 @@ def restart_digest(template_text: str, dropin_text: str, manifests: Iterable[tup
     return state.hexdigest()[:16]
 
 
+def looks_secret(variable: str) -> bool:
+    """Whether a variable's value had better not be shown, by its name."""
+    return _SECRET.search(variable) is not None
+
+
+def restarts(text: str) -> bool:
+    """Whether a drop-in says anything that only a start heeds."""
+    return any(_matters(at) for at in parse(text))
+
+
 def _relevant_uncached(text: str) -> bytes:
     return "\0".join(f"{at.key}={at.value}" for at in parse(text) if _matters(at)).encode() + b"\1"
 
@@ -210,7 +220,7 @@ def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def _variable(name: str, before: str | None, after: str | None) -> str:
-    if _SECRET.search(name):
+    if looks_secret(name):
         return f"environment {name} changed"
     if before is None:
         return f'environment {name} "{after}" added'

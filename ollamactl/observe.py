@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import accounts, addresses, gpus, listeners, pins, processes, rivals, store, whose
+from ollamactl import accounts, addresses, gpus, listeners, overrides, pins, processes, rivals, store, whose
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.files import ObservedFile
 from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
@@ -104,17 +104,25 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         return observed
     units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
+    lacking = _lacking(fleet)
     observed = replace(
         observed,
         units=units,
         running=running(units, by_name),
+        lacking=lacking,
+        addresses=addresses.own() if lacking else (),
         holders=holders(fleet, units),
         rivals=rivals.read(host.manager),
-        foreign_drop_ins=foreign_drop_ins(host, units),
+        foreign_drop_ins=overrides.read(host.manager, host.layout, fleet, units),
     )
     if all(holder.pid for holder in observed.holders.values()):
         return observed
     return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(files)))
+
+
+def _lacking(fleet: Fleet) -> frozenset[str]:
+    hosts = {instance.host for instance in fleet.instances if instance.state is State.RUNNING}
+    return addresses.lacking(host for host in hosts if host not in WILDCARDS and not host.startswith("127."))
 
 
 def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:
@@ -169,17 +177,4 @@ def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHo
             command=owner.command if owner else "",
             unit=(owner.unit or "") if owner else "",
         )
-    return result
-
-
-def foreign_drop_ins(host: Host, units: Mapping[str, UnitState]) -> Mapping[str, tuple[str, ...]]:
-    """Drop-ins that systemd reads for a unit and that are not ours, by unit."""
-    result = {}
-    for unit, state in units.items():
-        if not instance_name(unit):
-            continue
-        ours = f"{host.layout.unit_dir}/{unit}.d/10-ollamactl.conf"
-        others = tuple(path for path in host.manager.drop_ins(state.path) if path != ours)
-        if others:
-            result[unit] = others
     return result

@@ -68,6 +68,23 @@ class Running:
     """Seconds since the process was started."""
 
 
+class Heeded(StrEnum):
+    """What it takes for a drop-in to be in force for a running server."""
+
+    NOW = "now"
+    AT_RESTART = "restart"
+    AT_RELOAD = "reload"
+    """A daemon-reload, and then a restart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropIn:
+    """A drop-in of an administrator, or of a package."""
+
+    path: str
+    heeded: Heeded = Heeded.NOW
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
     """A unit that is not of this fleet, and an address that it is set to listen on."""
@@ -128,10 +145,14 @@ class Observed:
     wanted: frozenset[str] = frozenset()
     """Units that the fleet's target pulls in (its .wants folder)."""
     target_enabled: bool = False
-    foreign_drop_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By unit: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
+    foreign_drop_ins: Mapping[str, tuple[DropIn, ...]] = field(default_factory=dict)
+    """By unit of the fleet: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
     holders: Mapping[str, PortHolder] = field(default_factory=dict)
     """By instance name: who holds its address, where that is not the instance itself."""
+    lacking: frozenset[str] = frozenset()
+    """Addresses of the spec on which nobody can listen here: they are not this host's."""
+    addresses: tuple[str, ...] = ()
+    """This host's own, where some are lacking."""
     rivals: tuple[Rival, ...] = ()
     """Units of others that are set to listen on TCP, running or not."""
 

@@ -1,22 +1,23 @@
 """The smaller commands: prove, start, stop or restart what is installed, tell environments and files, a first spec."""
 
-import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from ollamactl import gpus, interrupt, lost, pins, store
-from ollamactl.compiled import compile_installed, compile_spec
+from ollamactl import gpus, interrupt, lost, overrides, pins, processes, serverenv, store
+from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance, State
-from ollamactl.observe import Host, read_facts
+from ollamactl.observe import Host
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.plan import ORDER, Plan, Step, StepKind
 from ollamactl.probe import dial_address
+from ollamactl.serverenv import Note, ServerEnvironment
 from ollamactl.source import Source
+from ollamactl.unitdir import DROP_IN
 from ollamactl.workflow import (
     Applied,
     NotReadyError,
@@ -143,18 +144,27 @@ def client_environment(instance: Instance) -> dict[str, str]:
     return {"OLLAMA_HOST": f"[{host}]:{instance.port}" if ":" in host else f"{host}:{instance.port}"}
 
 
-def server_environment(host: Host, fleet: Fleet, instance: Instance) -> dict[str, str]:
-    """What the server is given, without secrets."""
-    from ollamactl import environment
-
-    facts = read_facts(host, replace(fleet, instances=(instance,)))
-    pin = pins.pin(instance, facts.gpus)
-    return {**environment.environment(instance, fleet, pin), **dict(instance.environment)}
-
-
-def exports(variables: Mapping[str, str]) -> str:
-    """Lines for a POSIX shell to evaluate."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+def server_environment(host: Host, compiled: Compiled, instance: Instance) -> ServerEnvironment:
+    """What the server has, as far as the caller may see it, without secrets."""
+    drop_in = compiled.there[f"{host.layout.unit_dir}/{instance.unit}.d/{DROP_IN}"].data.decode(errors="replace")
+    secrets = f"{host.layout.secrets}/{instance.name}.env"
+    file = compiled.there.get(secrets)
+    units = {} if host.offline else {unit.name: unit for unit in host.manager.units([instance.unit], restarts=False)}
+    state = units.get(instance.unit)
+    loaded = host.manager.environment(state.path) if state else None
+    process = processes.variables(state.main_pid) if state and state.main_pid else None
+    found = serverenv.tell(
+        serverenv.declared(drop_in, (loaded or {}).get("HOME") or f"{host.layout.instance_state}/{instance.name}"),
+        loaded,
+        process,
+        hidden=serverenv.secret_names(file.data.decode(errors="replace")) if file else (),
+        overridden=bool(not host.offline and overrides.read(host.manager, host.layout, compiled.fleet, units)),
+    )
+    notes = [f"its secrets are in {secrets}, which only root may read"] if file and file.unread else []
+    notes += [f"more is in {path}" for path in serverenv.environment_files(drop_in) if path != secrets]
+    if process is None and state and state.main_pid:
+        notes.append("what the running server was started with shows to root only")
+    return replace(found, notes=(*found.notes, *(Note("", words) for words in notes)))
 
 
 def starter_spec(host: Host) -> str:

@@ -19,9 +19,9 @@ def problems(
         *_foreign_files(desired, observed),
         *_unread(desired, observed),
         *_foreign_units(fleet, observed),
+        *_hosts(fleet, observed, only),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
-        *_administrators(observed),
         *_given_up(fleet),
     )
 
@@ -81,6 +81,24 @@ def _away(path: str) -> str:
     return f"look at it, then move it away: mv {path} {path}.mine"
 
 
+def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    """Addresses that are not this host's; one of a server that stays stopped may come later."""
+    for host in sorted(observed.lacking):
+        names = [
+            instance.name
+            for instance in fleet.instances
+            if instance.host == host and instance.state is State.RUNNING and (not only or instance.name in only)
+        ]
+        if names:
+            there = listed(observed.addresses) if observed.addresses else "only loopback"
+            yield Problem(
+                path=f"instances.{names[0]}.host",
+                instance=names[0],
+                message=f"{host} is not an address of this host, so {listed(names)} cannot listen on it",
+                hint=f"this host has {there}; 127.0.0.1 is for this host alone, 0.0.0.0 for every address",
+            )
+
+
 def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
     named = {instance.unit for instance in fleet.instances}
     for instance in fleet.instances:
@@ -121,16 +139,6 @@ def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
             )
 
 
-def _administrators(observed: Observed) -> Iterable[Problem]:
-    for unit, paths in observed.foreign_drop_ins.items():
-        yield Problem(
-            path=unit,
-            instance=instance_name(unit) or "",
-            severity=Severity.NOTE,
-            message=f"an administrator's drop-in applies too: {', '.join(paths)}",
-        )
-
-
 def _given_up(fleet: Fleet) -> Iterable[Problem]:
     """What a step back from the defaults costs, and whom it endangers; said once for all that take it."""
     takers: dict[str, list[str]] = {}
@@ -141,9 +149,16 @@ def _given_up(fleet: Fleet) -> Iterable[Problem]:
         yield Problem(
             path=f"instances.{names[0]}" if len(names) == 1 else "instances",
             instance=names[0] if len(names) == 1 else "",
-            severity=Severity.WARNING,
+            # Whoever listens beyond loopback needs `allow`: no step back that could be left out.
+            severity=Severity.NOTE if words == _BOTH_WAYS else Severity.WARNING,
             message=words if len(names) == 1 else f"{listed(names)}: {words}",
         )
+
+
+_BOTH_WAYS = (
+    "allow opens both directions: clients in its networks reach the port, and the server reaches them "
+    "(IPAddressAllow=, systemd.resource-control(5))"
+)
 
 
 def _losses(instance: Instance) -> Iterable[str]:
@@ -158,9 +173,6 @@ def _losses(instance: Instance) -> Iterable[str]:
     if instance.egress is Egress.OPEN:
         yield "egress: open lets the server reach any machine: it can pull, and it can send what it was told"
     if instance.allow and instance.allow != ("any",):
-        yield (
-            f"allow opens both directions: clients in {', '.join(instance.allow)} reach the port, and the server "
-            "reaches them (IPAddressAllow=, systemd.resource-control(5))"
-        )
+        yield _BOTH_WAYS
     if instance.allow == ("any",):
         yield "allow: [any] lets every machine that can route here use the port; Ollama asks for no password"

@@ -69,6 +69,12 @@ def environ(pid: int, name: str, proc: Path = _PROC) -> str | None:
     return os.fsdecode(rest.partition(b"\0")[0]) if found else None
 
 
+def variables(pid: int, proc: Path = _PROC) -> dict[str, str] | None:
+    """The whole environment that the process was started with; None where it is not readable."""
+    words = os.fsdecode(_read(f"{proc}/{pid}/environ")).split("\0")
+    return dict(word.split("=", 1) for word in words if "=" in word) or None
+
+
 def same_binary(pid: int, path: str, proc: Path = _PROC) -> bool | None:
     """Whether the process runs the very file that is at the path now; None where that can't be read.
 

@@ -1,9 +1,10 @@
-"""Whether a user without rights of his own can reach a file: servers run as such users (DynamicUser=)."""
+"""Who can reach a file (servers run as users without rights of their own), and who can put another in its place."""
 
-# ruff: noqa: PTH116
+# ruff: noqa: PTH115, PTH116, PTH120
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePath
 
 _HIDDEN = ("/home/", "/root/", "/run/user/")
@@ -25,3 +26,62 @@ def others_may(path: str, rights: int) -> bool:
         return os.stat(path).st_mode & rights == rights
     except OSError:
         return True
+
+
+def writers(path: str) -> Iterator[tuple[str, str]]:
+    """Places on the way to the file, it included, that somebody other than root can change, and who that is."""
+    sticky = False
+    for place in _passed(path):
+        try:
+            about = os.lstat(place)
+        except OSError:
+            return
+        # Nobody writes to a link; where a folder is sticky, an entry's owner can put another in its place (unlink(2)).
+        if (not stat.S_ISLNK(about.st_mode) or sticky) and (who := _writer(about)):
+            yield place, who
+        sticky = bool(about.st_mode & stat.S_ISVTX)
+
+
+def _passed(path: str) -> Iterator[str]:
+    """Every folder and link that a look-up passes, and the file, as path_resolution(7) says."""
+    at, names, links = "/", path.split("/"), 40
+    yield at
+    while names and links:
+        name = names.pop(0)
+        if name == "..":
+            at = os.path.dirname(at)
+        if name in ("", ".", ".."):
+            continue
+        place = os.path.join(at, name)  # noqa: PTH118
+        yield place
+        try:
+            target = os.readlink(place)
+        except OSError:
+            at = place
+            continue
+        names, links = [*target.split("/"), *names], links - 1
+        at = "/" if target.startswith("/") else at
+
+
+def _writer(about: os.stat_result) -> str:
+    """Who but root may write, in words; in a sticky folder nobody can replace what is another's."""
+    import grp
+    import pwd
+
+    if about.st_uid:
+        with suppress(KeyError):
+            return pwd.getpwuid(about.st_uid).pw_name
+        return f"the user {about.st_uid}"
+    mode = stat.S_IMODE(about.st_mode)
+    if stat.S_ISLNK(about.st_mode) or mode & stat.S_ISVTX:
+        return ""
+    if mode & stat.S_IWOTH:
+        return "everybody"
+    if mode & stat.S_IWGRP and about.st_gid:
+        with suppress(KeyError):
+            group = grp.getgrgid(about.st_gid)
+            if not group.gr_mem and all(account.pw_gid != about.st_gid for account in pwd.getpwall()):
+                return ""  # as Debian's `staff`
+            return f"the group {group.gr_name}"
+        return f"the group {about.st_gid}"
+    return ""

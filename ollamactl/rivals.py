@@ -32,9 +32,7 @@ def _read(manager: Manager) -> Iterator[Rival]:
 
 def _addresses(manager: Manager, unit: str, path: str) -> Iterable[tuple[str, int]]:
     if unit == _STOCK:
-        words = manager.details(path, {"Environment": ("Service", "as")})["Environment"] or []
-        variables = dict(word.split("=", 1) for word in words if "=" in word)
-        return [listen_address(variables.get("OLLAMA_HOST", ""))]
+        return [listen_address(manager.environment(path).get("OLLAMA_HOST", ""))]
     listens = manager.details(path, {"Listen": ("Socket", "a(ss)")})["Listen"] or []
     return [found for kind, text in listens if kind == "Stream" and (found := _stream(text))]
 

@@ -1,23 +1,37 @@
 """Problems of an instance, put where the spec writes the value: in the instance or in `defaults`."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
+from ollamactl import suggest
 from ollamactl.errors import Location, Problem, Severity
 
 Path = tuple[str | int, ...]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def dotted(path: Path) -> str:
     """A path as messages write it: `instances.mistral.allow[0]`."""
-    secret = "secrets" in path[:-1]
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part, secret=secret)}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in _printable(path))
     return text.removeprefix(".")
 
 
-def _short(key: str, *, secret: bool) -> str:
-    """A key as a message shows it; of a NAME=value below `secrets` just the name."""
-    key = key.partition("=")[0] if secret else key
+def _short(key: str) -> str:
     return (key if len(key) <= 80 else f"{key[:77]}...") or '""'
+
+
+def _printable(path: Path) -> Iterator[str | int]:
+    """The parts of a path but those of a secret: what is no name below `secrets`, and what is stuck to that word."""
+    secret = False
+    for part in path:
+        if isinstance(part, str) and suggest.resembles(part, "secrets"):
+            secret, part = True, re.split(r"[^\w.-]", part, maxsplit=1)[0]  # noqa: PLW2901
+        elif secret and isinstance(part, str) and not _NAME.fullmatch(part):
+            name, assigns, _ = part.partition("=")
+            if assigns and _NAME.fullmatch(name):
+                yield name
+            return
+        yield part
 
 
 class Place:

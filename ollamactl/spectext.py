@@ -2,6 +2,7 @@
 
 import re
 
+from ollamactl import suggest
 from ollamactl.errors import Location, Problem, SpecError
 
 MAX_BYTES = 1 << 20
@@ -16,15 +17,30 @@ Spot = tuple[int, int]
 class Text:
     """The text of a spec; turns a spot in it into the location that a message shows."""
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name, self.text = name, text
+    def __init__(self, name: str, text: str, hidden: str = "") -> None:
+        self.name, self.text, self._key = name, text, hidden
         # After the check for control characters these are just the line ends that libyaml counts.
         self._lines = text.splitlines()
         self._hidden: set[int] = set()
 
-    def hide(self, spot: Spot) -> None:
-        """Show no text of this line: it holds a secret."""
-        self._hidden.add(spot[0])
+    def hide(self, first: int, last: int) -> None:
+        """Show no text of these lines: they hold a secret."""
+        self._hidden.update(range(first, last + 1))
+
+    def hides(self, key: str) -> bool:
+        """Whether what stands below a key is a secret, or was meant to be one."""
+        return bool(self._key) and suggest.resembles(key, self._key)
+
+    def may_quote(self, spot: Spot) -> bool:
+        """Whether a message may quote this line though nobody knows yet which lines hold secrets.
+
+        Where a text cannot be read to its end, everything from the first mention of a secret on may be one.
+        """
+        if not self._key:
+            return True
+        words = re.compile(r"\w+")
+        lines = range(min(spot[0] + 1, len(self._lines)))
+        return not any(self.hides(word) for at in lines for word in words.findall(self._lines[at]))
 
     def location(self, spot: Spot) -> Location:
         """The location of a spot, with the line's text unless it is hidden or no line at all for a terminal."""
@@ -52,14 +68,19 @@ class Text:
         return next(says, -1)
 
     def error(self, message: str, spot: Spot | None = None, hint: str = "") -> SpecError:
-        """What ends the reading at once."""
+        """What ends the reading at once, and so before all secrets are known."""
+        if spot and not self.may_quote(spot):
+            self.hide(spot[0], spot[0])
         location = self.location(spot) if spot else None
         path = "" if spot else self.name
         return SpecError([Problem(message=message, hint=hint, path=path, location=location)])
 
 
-def decode(data: bytes, name: str) -> Text:
-    """The text of a spec, `name` to messages, without its byte order mark. Raises SpecError where it is none."""
+def decode(data: bytes, name: str, hidden: str = "") -> Text:
+    """The text of a spec, `name` to messages, without its byte order mark. Raises SpecError where it is none.
+
+    What stands below a key called `hidden` shows in no message.
+    """
     nothing = Text(name, "")
     if len(data) > MAX_BYTES:
         raise nothing.error(f"is too big for a spec: it has {len(data)} bytes, and {MAX_BYTES} are allowed")
@@ -69,7 +90,7 @@ def decode(data: bytes, name: str) -> Text:
         raise nothing.error(f"is not a text file: byte {at + 1} is NUL", hint="a spec is UTF-8 text")
     mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
-        text = Text(name, data[mark:].decode("utf-8"))
+        text = Text(name, data[mark:].decode("utf-8"), hidden)
     except UnicodeDecodeError as error:
         start = error.start + mark
         line = data.count(b"\n", 0, start) + 1

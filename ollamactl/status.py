@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ollamactl import lost, store
+from ollamactl import heed, lost, overrides, store
 from ollamactl.compiled import compile_installed
 from ollamactl.interview import Interviewer
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
-from ollamactl.observe import PATTERN, Host, foreign_drop_ins, running
-from ollamactl.observed import Active, Observed, UnitState
+from ollamactl.observe import PATTERN, Host, running
+from ollamactl.observed import Active, DropIn, Heeded, Observed, UnitState
 from ollamactl.proof import ModelSize, Proof
 from ollamactl.quantity import format_duration
 from ollamactl.report import proof_lines
@@ -39,7 +39,7 @@ class Row:
     """Bytes that the unit's processes hold."""
     proof: Proof | None
     """None where the server is not meant to run, and does not."""
-    drop_ins: tuple[str, ...] = ()
+    drop_ins: tuple[DropIn, ...] = ()
     """Drop-ins of an administrator."""
 
     @property
@@ -77,7 +77,7 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
         raise nothing_installed()
     instances = chosen(fleet, names, besides=gone)
     proofs = {**gone, **_prove(host, fleet, instances, seen)}
-    others = foreign_drop_ins(host, units)
+    others = overrides.read(host.manager, host.layout, fleet, units)
     unknown = [Instance(name=name, port=0, models=()) for name in gone if not names or name in names]
     return tuple(
         _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ()))
@@ -109,7 +109,7 @@ def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observ
     return {proof.instance: proof for proof in prove(subjects, user=host.user)}
 
 
-def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, drop_ins: tuple[str, ...]) -> Row:
+def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, drop_ins: tuple[DropIn, ...]) -> Row:
     details = host.manager.details(unit.path, _DETAILS) if unit.path else {}
     since = details.get("StateChangeTimestamp") or None
     memory = details.get("MemoryCurrent")
@@ -126,18 +126,17 @@ def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, d
 _HEAD = ("INSTANCE", "UNIT", "SINCE", "LISTEN", "PROOF", "LOADED", "GPU", "MEMORY", "RESTARTS")
 
 
-def table(rows: Sequence[Row], *, now: float, verbose: bool = False) -> str:
+def table(rows: Sequence[Row], *, now: float, verbose: bool = False, user: bool = False) -> str:
     """The rows as aligned columns, then what is wrong and what to do."""
     cells = [_HEAD, *(_cells(row, now) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     if told := [row.proof for row in rows if row.proof and (verbose or not row.proof.ok)]:
         lines += ["", *proof_lines(told, verbose=verbose)]
-    lines += [
-        f"{row.instance.name}: an administrator's drop-in applies too: {', '.join(row.drop_ins)}"
-        for row in rows
-        if row.drop_ins
-    ]
+    for row in rows:
+        for note in heed.told(row.unit.name, row.drop_ins, user=user):
+            lines.append(f"{note.instance}: {note.message}")
+            lines += [f"  hint: {note.hint}"] if note.hint else []
     return "\n".join(lines)
 
 
@@ -195,5 +194,6 @@ def data(row: Row) -> dict[str, Any]:
         "gpus": None if row.instance.gpus is None else list(row.instance.gpus),
         "memory": row.memory,
         "restarts": row.unit.restarts,
-        "drop_ins": list(row.drop_ins),
+        "drop_ins": [each.path for each in row.drop_ins],
+        "drop_ins_pending": [each.path for each in row.drop_ins if each.heeded is not Heeded.NOW],
     }

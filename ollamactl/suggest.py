@@ -1,7 +1,8 @@
 """The word that was probably meant."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from functools import lru_cache
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
@@ -21,3 +22,13 @@ def hint(word: str, candidates: Iterable[str]) -> str:
     """`did you mean X?`, or an empty string."""
     found = nearest(word, candidates)
     return f"did you mean {found}?" if found else ""
+
+
+@lru_cache(maxsize=4096)
+def resembles(word: str, key: str) -> bool:
+    """Whether a word is a key, holds it, or was probably meant to be it: `secret`, `my_secrets` and `secert` are."""
+    typed, stem = word.lower(), key.rstrip("s")
+    if stem in typed:
+        return True
+    alike = abs(len(typed) - len(key)) < 3 and len(set(typed) & set(key)) > 3  # the matcher alone takes its time
+    return alike and SequenceMatcher(None, typed, key).ratio() > 0.75

@@ -133,6 +133,15 @@ class Manager:
         """The drop-ins that a loaded unit was read from, by its object path, in systemd's order."""
         return tuple(_text(self._property("DropInPaths", "as", path, _UNIT)) or ())
 
+    def environment(self, path: str) -> dict[str, str]:
+        """The variables that a loaded service is set to give its process, but for files (Environment)."""
+        words = _text(self._property("Environment", "as", path, _SERVICE)) or ()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def unit_path(self) -> tuple[str, ...]:
+        """The folders in which the manager looks for units, the first wins (UnitPath)."""
+        return tuple(_text(self._property("UnitPath", "as")) or ())
+
     def enable(self, units: Sequence[str]) -> None:
         """Makes the links that [Install] asks for (EnableUnitFiles, not runtime, no force)."""
         self._call("EnableUnitFiles", "asbb", list(units), False, False)

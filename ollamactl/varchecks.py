@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from ollamactl import ollama_env, suggest
@@ -10,6 +11,13 @@ from ollamactl.model import Backend, Instance, Toggle
 from ollamactl.specplace import Place
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_NAME = re.compile(
+    r"(?:^|(?<!MAX)_)(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRETS|CREDENTIALS?|APIKEY|(?:API|ACCESS|PRIVATE|AUTH)_KEY)"
+    r"(?:_(?!FILE$|PATH$|DIR$|URL$)|$)",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+"""A password in a URL, such as a proxy's."""
 # The kernel refuses one string of 128 KiB (MAX_ARG_STRLEN in execve(2)); the name and some air are left.
 _MAX_BYTES = 100 * 1024
 
@@ -20,11 +28,16 @@ def check(instance: Instance, place: Place) -> Iterator[Problem]:
     for group in ("environment", "secrets"):
         for name, value in getattr(instance, group):
             yield from _variable(instance, group, name, value, place)
-    for name, _ in instance.environment:
+    for name, value in instance.environment:
+        path = place.of(instance.name, "environment", name)
         if name in secret:
-            path = place.of(instance.name, "environment", name)
             other = place.line(place.of(instance.name, "secrets", name))
             yield place.problem(path, f"is in secrets, too{other}", "keep it in secrets and remove it here")
+        elif value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)):
+            message = "looks like a secret, and every local user can read `environment`"
+            found = place.problem(path, message, "put it in secrets: instead", Severity.WARNING)
+            # It may be one, so the line is not shown.
+            yield replace(found, location=found.location and replace(found.location, source=""))
 
 
 def _variable(instance: Instance, group: str, name: str, value: str, place: Place) -> Iterator[Problem]:

@@ -87,7 +87,7 @@ def _unknown(path: _Path, key: str, value: Any, known: dict[str, Any]) -> Violat
     message = "there is no such key here"
     word, colon, rest = key.partition(":")
     if value is None and colon and word in known:
-        hint = f"a space must follow the colon: {word}: {rest}"
+        hint = f"a space must follow the colon: {word}: {'...' if word == 'secrets' else rest}"
         return Violation(path=path, message=message, hint=hint, on_key=True, meant=word)
     meant = _OTHER_WORDS.get(key.lower()) or ollama_env.spec_key(key)
     if meant not in known:
@@ -132,6 +132,8 @@ def _bad_name(path: _Path) -> Violation:
             hint = f'write {plain}: and in it models: ["{name}"]'
     else:
         message, hint = "is not a valid name for a variable", "use letters, digits and _, no digit first"
+        if "secrets" in path[:-1]:  # the name may be a piece of a value, so it is not told
+            message = "a name here is not valid for a variable"
         if "=" in name:
             hint = f"write {MAPPINGS['secrets']}" if "secrets" in path else f"write {assigned(name)}"
     return Violation(path=path, message=message, hint=hint, on_key=True)

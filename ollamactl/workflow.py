@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, lock, pins, precheck, record, replacement, runners, store
+from ollamactl import binary, heed, lock, pins, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
@@ -122,13 +122,14 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     plan = reconcile(fleet, compiled.files, observed, only=scope)
     found = [*compiled.notes, *pins.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
+    found += heed.problems(observed, plan)
     found += _store_problems(host, fleet, facts)
     versions: dict[str, str | None] = {}
     if not host.offline:
         for path in sorted({instance.binary for instance in fleet.instances}):
             problem = binary.problem(path, others=not host.user)
-            found += [problem] if problem else []
-            versions[path] = None if problem else binary.version(path)
+            found += filter(None, (problem, None if host.user else binary.exposure(path)))
+            versions[path] = None if problem else binary.version(path, others=not host.user)
     if host.user:
         found += _lacks(facts)
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]

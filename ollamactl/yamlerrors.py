@@ -8,7 +8,6 @@ from ollamactl.errors import SpecError
 from ollamactl.spectext import Spot, Text
 
 _CLOSES = {"{": "}", "[": "]"}
-_SECRETS = re.compile(r"\bsecrets\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,6 @@ def explain(text: Text, complaint: Complaint, opened: Sequence[Spot]) -> SpecErr
         sentence = ", ".join(part for part in (complaint.context, complaint.problem) if part)
         found = (complaint.spot, sentence, "")
     spot, message, hint = found
-    if _is_secret(text, spot[0]):
-        text.hide(spot)
     return text.error(f"is not valid YAML: {message}", spot, hint)
 
 
@@ -94,7 +91,8 @@ def _line(text: Text, complaint: Complaint) -> _Found:
     if "mapping values are not allowed" in complaint.problem:
         above = text.last_before(spot[0])
         if ":" not in text.line(above) and before.lstrip() == before.strip() and ":" not in before and above >= 0:
-            return (above, 0), "this line has no colon", f"write {text.line(above).strip()[:60]}: if it is a key"
+            shown = text.line(above).strip()[:60] if text.may_quote((above, 0)) else "KEY"
+            return (above, 0), "this line has no colon", f"write {shown}: if it is a key"
         hint = "put nested keys on lines of their own or into { }, and quote a value that contains a colon and a space"
         return spot, "a second key: value on one line", f"{hint}{_typeset(text, spot)}"
     if "block sequence entries" in complaint.problem:
@@ -119,16 +117,3 @@ def _where(opened: Spot, spot: Spot) -> str:
 def _typeset(text: Text, spot: Spot) -> str:
     """Quotes as word processors set them are letters to YAML."""
     return "; typographic quotes do not count" if re.search("[\u2018-\u201f]", text.line(spot[0])) else ""
-
-
-def _is_secret(text: Text, number: int) -> bool:
-    """Whether the line stands below a key `secrets`, as far as a text that cannot be parsed tells."""
-    depth = None
-    for at in range(number, -1, -1):
-        line = text.line(at)
-        indented = len(line) - len(line.lstrip())
-        if line.strip() and (depth is None or indented < depth):
-            if _SECRETS.search(line):
-                return True
-            depth = indented
-    return False

@@ -30,6 +30,8 @@ class Node:
     items: "list[Node] | None" = None
     pairs: "list[tuple[Node, Node]] | None" = None
     complete: bool = True
+    last: int = 0
+    """The line in which a scalar ends."""
 
 
 def compose(text: Text) -> Node | None:
@@ -114,10 +116,12 @@ def _node(text: Text, event: Any, kind: type) -> Node:
     spot = (event.start_mark.line, event.start_mark.column)
     tag = event.tag
     if kind is yaml.ScalarEvent:
+        end = event.end_mark
+        last = end.line - (end.column == 0 and end.line > spot[0])
         if tag is None:
-            return Node(spot, event.value, event.implicit[0])
+            return Node(spot, event.value, event.implicit[0], last=last)
         if tag in ("!", _STR):
-            return Node(spot, event.value)
+            return Node(spot, event.value, last=last)
     elif tag is None:
         return Node(
             spot,
@@ -125,15 +129,16 @@ def _node(text: Text, event: Any, kind: type) -> Node:
             pairs=[] if kind is yaml.MappingStartEvent else None,
             complete=False,
         )
-    shown = tag.replace("tag:yaml.org,2002:", "!!", 1)[:60]
-    raise text.error(f"the tag {shown} is not allowed", spot, "remove the tag")
+    shown = f"the tag {tag.replace('tag:yaml.org,2002:', '!!', 1)[:60]}" if text.may_quote(spot) else "a tag"
+    raise text.error(f"{shown} is not allowed", spot, "remove the tag, or quote a value that begins with !")
 
 
 def _anchored(text: Text, event: Any, anchors: dict[str, Node]) -> Node:
-    spot, name = (event.start_mark.line, event.start_mark.column), event.anchor[:60]
+    spot = (event.start_mark.line, event.start_mark.column)
+    name = event.anchor[:60] if text.may_quote(spot) else "..."
     node = anchors.get(event.anchor)
     if node is None:
-        raise text.error(f"*{name} has no anchor &{name} before it", spot)
+        raise text.error(f"*{name} has no anchor &{name} before it", spot, "quote a value that begins with *")
     if not node.complete:
         raise text.error(f"*{name} is inside its own anchor", spot)
     return node

@@ -83,11 +83,11 @@ def parse(data: bytes, *, name: str, hidden: str = "") -> Tree:
     No location shows a line that holds values below a key called `hidden`.
     Raises SpecError where there is nothing to look at: no text, no YAML, empty, too big, too deep.
     """
-    text = spectext.decode(data, name)
+    text = spectext.decode(data, name, hidden)
     root = yamlnodes.compose(text)
     if root is None:
         raise text.error("is empty", hint="write a first spec with: ollamactl init")
-    builder = _Builder(text, hidden)
+    builder = _Builder(text)
     value = builder.build(root, (), 0)
     return Tree(data=value, locations=builder.locations, words=builder.words, problems=builder.problems())
 
@@ -95,19 +95,19 @@ def parse(data: bytes, *, name: str, hidden: str = "") -> Tree:
 class _Builder:
     """Nodes to data; aliases are expanded here, so here stands their limit."""
 
-    def __init__(self, text: Text, hidden: str) -> None:
-        self.text, self.hidden = text, hidden
+    def __init__(self, text: Text) -> None:
+        self.text = text
         self.locations = Locations(text)
         self.words: dict[Path, str] = {}
         self.found: list[tuple[Path, Spot, str, str]] = []
         self.left = MAX_VALUES
+        self.hidden: set[int] = set()
+        """The nodes (by id) of secrets; one that hides its lines once hides them for every alias."""
 
     def build(self, node: Node, path: Path, depth: int, key: Spot | None = None) -> Any:
         self._count()
         if depth > MAX_DEPTH:
             raise yamlnodes.too_deep(self.text, node.spot)
-        if self.hidden in path[:-1]:
-            self.text.hide(node.spot)
         word = node.text
         if word is not None:
             self.locations.record(path, node.spot, key)
@@ -144,6 +144,7 @@ class _Builder:
         first: dict[str, Spot] = {}
         merged: list[Node] = []
         for key, value in node.pairs or ():
+            self._hide_below(key, value)
             if key.plain and key.text == "<<":
                 merged += self._sources(value, path)
                 continue
@@ -157,6 +158,7 @@ class _Builder:
         for source in merged:
             for key, value in source.pairs or ():
                 self._count()
+                self._hide_below(key, value)
                 if key.plain and key.text == "<<":
                     message = "what is merged with << may not itself merge others"
                     self.found.append((path, key.spot, message, "name both: <<: [*ONE, *OTHER]"))
@@ -164,11 +166,35 @@ class _Builder:
                     result[word] = self.build(value, (*path, word), depth + 1, key.spot)
         return result
 
+    def _hide_below(self, key: Node, value: Node) -> None:
+        """Hide the lines of a secret before anything in it can be told of, as it may be what nobody expects."""
+        if key.text is not None and self.text.hides(key.text):
+            self._hide(value)
+
+    def _hide(self, node: Node) -> None:
+        if id(node) in self.hidden:
+            return
+        self.hidden.add(id(node))
+        if node.text is not None:
+            self.text.hide(node.spot[0], node.last)
+        for key, value in node.pairs or ():
+            self._hide(key)
+            self._hide(value)
+        for item in node.items or ():
+            self._hide(item)
+
     def _key(self, key: Node, path: Path, value: Node) -> str | None:
         """The key's word; None where it is none, which has been noted."""
         word = key.text
         if word is None:
             self.found.append((path, key.spot, "a key must be a word, not a list or a mapping", ""))
+            return None
+        if id(key) in self.hidden and value.plain and value.text == "" and self._follow(key, value):
+            message = "a comma within a value ends it"
+            self.found.append((path, key.spot, message, "put the whole value in quotes"))
+            return None
+        if id(key) in self.hidden and key.plain and not isinstance(_resolve(word), str):
+            self.found.append((path, key.spot, "a name must be a word", "use letters, digits and _, no digit first"))
             return None
         if key.plain and (not word or word[0] in _NOT_TEXT) and not isinstance(_resolve(word), str):
             message, hint = f"a key must be a word, not {word or 'nothing'}", f'quote it: "{word}"'

@@ -16,17 +16,18 @@ PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
     "changes", "checks", "chronicle", "depchecks", "dropin", "environment", "errors", "facts", "files", "generation",
-    "host", "identity", "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck",
-    "proof", "quantity", "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema",
-    "schemahints", "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "undo",
-    "unitfile", "varchecks", "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
+    "heed", "host", "identity", "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan",
+    "precheck", "proof", "quantity", "reconcile", "record", "render", "replacement", "report", "restartcheck",
+    "result", "schema", "schemahints", "serverenv", "specaddress", "specfile", "specplace", "spectext", "specvalue",
+    "starter", "suggest", "undo", "unitfile", "varchecks", "violations", "whose", "yamlerrors", "yamlnodes",
+    "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
     "accounts", "addresses", "atomic", "binary", "drain", "gpus", "history", "inflight", "interrupt", "interview",
-    "journal", "listeners", "lock", "observe", "oserrors", "probe", "processes", "reach", "rivals", "runners",
-    "source", "store", "storecheck", "systemd", "unitdir", "verify",
+    "journal", "listeners", "lock", "observe", "oserrors", "overrides", "probe", "processes", "reach", "rivals",
+    "runners", "source", "store", "storecheck", "systemd", "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 

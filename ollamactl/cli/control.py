@@ -24,7 +24,7 @@ def status(settings: Settings, names: tuple[str, ...]) -> Result:
         command="status",
         exit_code=ExitCode.OK if healthy else ExitCode.DRIFT,
         data={"instances": [state.data(row) for row in rows]},
-        text=state.table(rows, now=time.time(), verbose=settings.verbose),
+        text=state.table(rows, now=time.time(), verbose=settings.verbose, user=settings.user),
     )
 
 
@@ -99,16 +99,21 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
 
 @command
 @click.argument("name")
-@click.option("--server", is_flag=True, help="What the server itself was given, not what a client needs.")
+@click.option("--server", is_flag=True, help="What the server itself has, not what a client needs.")
 def env(settings: Settings, name: str, server: bool) -> Result:
     """Print what a shell exports to have `ollama` speak to a server.
 
     In a shell: eval "$(ollamactl env NAME)"
     """
-    from ollamactl import operate, workflow
+    from ollamactl import operate, serverenv, workflow
 
     host = settings.host()
-    fleet = workflow.installed(host).fleet
-    (instance,) = workflow.chosen(fleet, (name,))
-    variables = operate.server_environment(host, fleet, instance) if server else operate.client_environment(instance)
-    return Result(command="env", data={"environment": variables}, text=operate.exports(variables))
+    compiled = workflow.installed(host)
+    (instance,) = workflow.chosen(compiled.fleet, (name,))
+    if server:
+        found = operate.server_environment(host, compiled, instance)
+        data = {"environment": found.variables, "notes": [str(note) for note in found.notes]}
+        return Result(command="env", data=data, text=found.text)
+    variables = operate.client_environment(instance)
+    text = "\n".join(serverenv.export(*each) for each in variables.items())
+    return Result(command="env", data={"environment": variables}, text=text)

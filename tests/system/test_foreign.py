@@ -35,17 +35,101 @@ def test_an_administrator_s_override_wins_and_is_kept_and_shown(host: FleetHost)
     assert host.environ(11434)["OLLAMA_CONTEXT_LENGTH"] == "1234"
 
 
+APPLIES = f"an administrator's drop-in applies too: {OVERRIDE}"
+LATER = f"an administrator's drop-in takes effect at the next restart: {OVERRIDE}"
+UNREAD = f"systemd has not read an administrator's drop-in as it is now: {OVERRIDE}"
+
+
+def shown(host: FleetHost, user: str = "root") -> list[str]:
+    """What status says below its table of the one drop-in, by who asks."""
+    return host.machine.ollamactl("status", user=user).stdout.splitlines()[3:]
+
+
 def test_an_override_that_came_later_is_in_force_after_a_reload_and_a_restart(host: FleetHost) -> None:
     host.applied(FLEET)
     host.machine.write(OVERRIDE, "[Service]\nEnvironment=EXTRA=1\n")
     started = host.invocations("one", "two")
+    unread = [f"one: {UNREAD}", "  hint: sudo systemctl daemon-reload && sudo ollamactl restart one"]
+    later = [f"one: {LATER}", "  hint: sudo ollamactl restart one"]
+    assert [shown(host), shown(host, "nobody")] == [unread, unread]
 
     ran = host.applied()
 
     assert [step.split(":")[0] for step in ran.steps] == ["reload systemd"]
     assert host.invocations("one", "two") == started
+    assert (ran.notes, host.plan().notes, shown(host), shown(host, "nobody")) == ([LATER], [LATER], later, later)
+    (row, _) = host.json("status").envelope["data"]["instances"]
+    assert (row["drop_ins"], row["drop_ins_pending"], row["healthy"]) == ([OVERRIDE], [OVERRIDE], True)
     host.json("restart", "one")
     assert host.environ(11434)["EXTRA"] == "1"
+    assert (host.plan().notes, shown(host)) == ([APPLIES], [f"one: {APPLIES}"])
+
+
+def test_an_override_that_was_edited_or_removed_is_in_force_as_it_was(host: FleetHost) -> None:
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=EXTRA=1\n", mode=0o600)
+    host.applied(FLEET)
+    assert shown(host) == [f"one: {APPLIES}"]
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=EXTRA=2\n", mode=0o600)
+    assert shown(host)[0] == f"one: {UNREAD}"
+    host.machine.run(["systemctl", "daemon-reload"])
+    assert [shown(host)[0], shown(host, "nobody")[0]] == [f"one: {LATER}", f"one: {LATER}"]
+
+    changed = host.applied(FLEET.replace("models: [llama3]}", "models: [llama3], keep_alive: 1h}"))
+
+    assert (changed.notes, shown(host)) == ([APPLIES], [f"one: {APPLIES}"]), "the apply has restarted it"
+    host.machine.remove(OVERRIDE)
+    assert shown(host)[0] == f"one: {UNREAD}"
+
+
+def test_env_tells_what_the_server_has_and_where_that_differs_from_the_spec(host: FleetHost) -> None:
+    host.machine.write("/etc/extra.env", "MOOD=bad\nAPI_KEY=hunter2\nPRIVATE=hunter2\n")
+    more = 'environment: {MOOD: good, API_KEY: "-"}, secrets: {HF_TOKEN: hunter2}, environment_files: [/etc/extra.env]'
+    host.applied(FLEET.replace("models: [llama3]}", f"models: [llama3], {more}}}"))
+    plain = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    host.machine.write(OVERRIDE, "[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=1234 NEW='it is'\n")
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    before = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    host.json("restart", "one")
+    after = host.machine.ollamactl("env", "one", "--server").stdout.splitlines()
+    nobody_s = host.machine.ollamactl("env", "one", "--server", user="nobody").stdout.splitlines()
+    shell = host.machine.run('set -eu; eval "$(ollamactl env one --server)"; echo "$OLLAMA_CONTEXT_LENGTH $NEW $HOME"')
+
+    assert plain[0] == "export HOME=/var/lib/ollamactl-instances/one"
+    assert [line for line in plain if line.startswith("#")] == [
+        '# MOOD is "good" in the spec, and something else in the running server',
+        '# API_KEY is "-" in the spec, and something else in the running server',
+        "# HF_TOKEN is in secrets",
+        "# more is in /etc/extra.env",
+    ]
+    assert "export MOOD=bad" in plain
+    told = '# OLLAMA_CONTEXT_LENGTH is "8192" in the spec, and set to "1234" by an administrator\'s drop-in'
+    assert {f"{told}, from the next start on", "export OLLAMA_CONTEXT_LENGTH=8192"} <= set(before)
+    assert {told, "export OLLAMA_CONTEXT_LENGTH=1234", "export NEW='it is'"} <= set(after)
+    assert {told, "export OLLAMA_CONTEXT_LENGTH=1234", "export MOOD=good"} <= set(nobody_s)
+    assert nobody_s[-3:] == [
+        f"# its secrets are in {STATE}/secrets/one.env, which only root may read",
+        "# more is in /etc/extra.env",
+        "# what the running server was started with shows to root only",
+    ]
+    assert shell.stdout == "1234 it is /var/lib/ollamactl-instances/one\n"
+    assert "hunter2" not in "".join([*plain, *before, *after, *nobody_s])
+
+
+def test_an_override_that_a_reload_applies_needs_no_restart(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.machine.write(OVERRIDE, "[Unit]\nDescription=mine\n[Service]\nMemoryMax=1G\nRestart=no\n")
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    assert shown(host) == [f"one: {APPLIES}"]
+
+
+def test_drop_ins_of_a_stranger_s_unit_are_none_of_ours(host: FleetHost) -> None:
+    host.machine.write(f"{UNITS}/{unit('theirs')}.d/mine.conf", "[Service]\nEnvironment=OLLAMA_HOST=127.0.0.1:12000\n")
+    host.applied(FLEET)
+    host.machine.run(["systemctl", "start", unit("theirs")])
+
+    assert (host.plan().notes, shown(host)) == ([], [])
 
 
 @pytest.mark.parametrize("path", [TEMPLATE, f"{UNITS}/{TARGET}", drop_in("one")])

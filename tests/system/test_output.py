@@ -85,8 +85,8 @@ def test_a_proof_and_a_row_of_status_have_these_keys(fleet: FleetHost) -> None:
     assert {tuple(sorted(check)) for check in proof["checks"]} == {("check", "expected", "found", "hint", "ok")}
     assert [check["check"] for check in proof["checks"]] == ["unit", "http", "listener", "version", "models"]
     assert sorted(row) == [
-        "active", "drop_ins", "failures", "gpus", "healthy", "instance", "listen", "loaded", "memory", "proof",
-        "restarts", "since", "sub_state", "unit", "version",
+        "active", "drop_ins", "drop_ins_pending", "failures", "gpus", "healthy", "instance", "listen", "loaded",
+        "memory", "proof", "restarts", "since", "sub_state", "unit", "version",
     ]  # fmt: skip
 
 

@@ -140,6 +140,21 @@ def test_a_store_that_no_server_would_find_is_refused(stores: FleetHost, store: 
     assert (refused.code, refused.errors) == (78, [f"ollama.models: {why}"])
 
 
+def test_what_a_user_can_change_is_never_run_as_root(stores: FleetHost) -> None:
+    """`ollama --version` of Ada's would be root's `--version` of whatever she writes there."""
+    program = "/home/ada/bin/mine"
+    stores.machine.write(program, "#!/bin/sh\nid -un > /var/tmp/who\necho client version is 1.0\n")
+    stores.machine.run(["install", "-o", "ada", "-m", "755", program, f"{program}.sh"])
+
+    planned = stores.plan(
+        f"version: 1\ninstances: {{one: {{port: 11434, models: llama3, gpus: none, binary: {program}.sh}}}}\n"
+    )
+
+    assert planned.code == 0, planned.envelope
+    assert "ada can change /home/ada, and so decides what the servers run" in planned.notes
+    assert stores.machine.read("/var/tmp/who") == "ada\n"
+
+
 def test_a_port_whose_last_connections_linger_can_be_had_at_once(host: FleetHost) -> None:
     host.applied(f"version: 1\ninstances: {{one: {{port: 11434, models: llama3, gpus: none, binary: {STANDIN}}}}}\n")
     # Closed by the server first, a connection stays in TIME_WAIT on its port for a minute (tcp(7))

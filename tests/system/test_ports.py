@@ -141,3 +141,22 @@ def test_a_port_passes_from_an_instance_that_leaves_to_one_that_comes(host: Flee
 
     assert host.states("one", "four") == {"one": "inactive", "four": "active"}
     assert ran.proofs["four"]["ok"]
+
+
+def test_an_address_of_another_host_is_refused_until_it_is_this_hosts(host: FleetHost) -> None:
+    there = "instances: {one: {port: 11434, models: [llama3], host: 198.51.100.7, allow: [any]}}"
+    spec = f"version: 1\nollama: {{binary: {STANDIN}}}\ndefaults: {{gpus: none}}\n{there}\n"
+    before = host.files()
+
+    plan, ran = host.plan(spec), host.apply(spec)
+
+    words = "198.51.100.7 is not an address of this host, so one cannot listen on it"
+    assert (plan.code, plan.errors) == (1, [f"instances.one.host: {words}"])
+    assert (ran.code, ran.changed, ran.errors) == (1, False, [f"instances.one.host: {words}"])
+    assert "; 127.0.0.1 is for this host alone" in ran.hints[0]
+    assert host.files() == before
+    assert host.plan(spec.replace("port: 11434", "port: 11434, state: stopped")).errors == []
+
+    host.machine.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"])
+    assert host.applied(spec).proofs["one"]["ok"]
+    assert host.applied(spec).steps == []

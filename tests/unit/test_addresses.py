@@ -15,3 +15,9 @@ def test_a_host_without_tables_has_none(tmp_path: Path) -> None:
 
 def test_twice_the_same() -> None:
     assert addresses.own() == addresses.own()
+
+
+def test_only_addresses_of_the_host_can_be_listened_on() -> None:
+    """203.0.113.0/24 and 2001:db8::/32 are for documentation (RFC 5737, RFC 3849)."""
+    hosts = ["127.0.0.1", "127.9.9.9", *addresses.own(), "203.0.113.77", "2001:db8::77"]
+    assert addresses.lacking(hosts) == {"203.0.113.77", "2001:db8::77"}

@@ -1,11 +1,12 @@
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ollamactl import binary
-from ollamactl.errors import HostError
+from ollamactl.errors import HostError, Severity
 
 Program = Callable[..., str]
 
@@ -82,6 +83,64 @@ def test_rights(program: Program, tmp_path: Path) -> None:
     path = program("echo client version is 1.0")
     tmp_path.chmod(0o700)
     assert f"chmod o+x {tmp_path}" in str(binary.problem(path))
+
+
+def test_what_it_leaves_behind_or_says_without_end_holds_nobody_up(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that keeps its output open, and one that never stops: both are over with the question."""
+    started = time.monotonic()
+    assert binary.version(program("echo client version is 1.0; exec yes")) == "1.0"
+    binary.version.cache_clear()
+    told = tmp_path / "pid"
+    told.touch()
+    told.chmod(0o666)
+    path = program(f"echo client version is 1.0; sleep 60 & echo $! > {told}; exec >&- 2>&-; exec sleep 60")
+    monkeypatch.setattr(binary, "_TIMEOUT", 0.5)
+    with pytest.raises(HostError, match="did not end"):
+        binary.version(path)
+    assert time.monotonic() - started < 8
+    child = int(told.read_text())
+    assert not (stat := Path(f"/proc/{child}/stat")).exists() or " Z " in stat.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+@pytest.mark.parametrize("owner", [0, 1, 4711])
+def test_root_lends_it_neither_its_rights_nor_its_terminal(
+    program: Program, monkeypatch: pytest.MonkeyPatch, owner: int
+) -> None:
+    """Whoever can write the program would be root with the next plan: so it runs as its owner, or as nobody."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    alone = '$([ "$(cut -d" " -f6 /proc/self/stat)" = $$ ] && echo alone)'  # a session of its own
+    script = f'echo "client version is $(id -u)/$(id -G)/$PWD/$AWS_SECRET_ACCESS_KEY/{alone}"'
+    path = program(script)
+    os.chown(path, owner, -1)
+    told = {0: "65534/65534", 1: "1/1", 4711: "4711/65534"}[owner]
+    assert binary.version(path) == f"{told}////alone"
+    binary.version.cache_clear()
+    assert binary.version(path, others=False).startswith("0/0")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_a_program_where_only_root_can_pass_is_asked_too(program: Program, tmp_path: Path) -> None:
+    """As /root/bin/ollama: a unit is shown it all the same."""
+    path = program('echo "client version is $(id -u)"')
+    tmp_path.chmod(0o700)
+    assert binary.version(path) == "65534"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_who_else_can_change_the_program_is_told(program: Program, tmp_path: Path) -> None:
+    path = program("echo client version is 1.0")
+    assert binary.exposure("/usr/bin/env") is None
+    os.chown(path, 1, -1)
+    found = binary.exposure(path)
+    assert found
+    assert (found.severity, found.path) == (Severity.WARNING, path)
+    assert found.message == "daemon can change it, and so decides what the servers run"
+    os.chown(path, 0, 0)
+    os.chown(tmp_path, 1, -1)
+    assert f"daemon can change {tmp_path}, and so" in str(binary.exposure(path))
 
 
 def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:

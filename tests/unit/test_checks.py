@@ -195,3 +195,30 @@ def test_rules_that_look_at_an_unread_key_say_nothing() -> None:
     bad = replace(A, host="0.0.0.0", port=80)
 
     assert check(Fleet(instances=(bad,), models_dir="/srv/m"), {}, {"a": {"host"}}) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_one"),
+    [
+        ("TOKEN", "x", True),
+        ("HF_TOKEN", "x", True),
+        ("OLLAMA_API_KEY", "x", True),
+        ("db_password", "x", True),
+        ("SECRET_2", "x", True),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "x", True),
+        ("HTTPS_PROXY", "http://me:hunter2@proxy:3128", True),
+        ("HTTPS_PROXY", "http://proxy:3128", False),
+        ("ORIGIN", "http://a:1/@b", False),
+        ("TOKEN", "", False),
+        ("TOKENIZERS_PARALLELISM", "true", False),
+        ("MAX_TOKEN", "5", False),
+        ("HF_TOKEN_FILE", "/run/x", False),
+        ("SECRETARY", "x", False),
+        ("OLLAMA_DEBUG", "1", False),
+    ],
+)
+def test_a_secret_among_what_everybody_can_read(name: str, value: str, is_one: bool) -> None:
+    expected = [f"warning: instances.a.environment.{name}"] if is_one else []
+
+    assert said(replace(A, environment=((name, value),))) == expected
+    assert said(replace(A, secrets=((name, value),))) == []

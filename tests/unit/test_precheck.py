@@ -147,12 +147,6 @@ def test_a_rival_that_holds_the_port_now_is_told_once() -> None:
     assert len(told(Observed(rivals=(rival,), holders={"a": holder("ollama.service")}))) == 1
 
 
-def test_an_administrators_drop_in_is_a_note() -> None:
-    assert told(Observed(foreign_drop_ins={A.unit: ("/etc/x/override.conf", "/run/y.conf")})) == [
-        "note: a: an administrator's drop-in applies too: /etc/x/override.conf, /run/y.conf"
-    ]
-
-
 @pytest.mark.parametrize(
     ("step_back", "words"),
     [
@@ -162,7 +156,6 @@ def test_an_administrators_drop_in_is_a_note() -> None:
         ({"hardening": Hardening.OFF}, "read and change whatever its user may"),
         ({"egress": Egress.OPEN}, "reach any machine"),
         ({"allow": ("any",)}, "every machine that can route here"),
-        ({"allow": ("10.0.0.0/8",)}, "clients in 10.0.0.0/8 reach the port, and the server reaches them"),
     ],
 )
 def test_each_step_back_says_what_it_gives_up(step_back: dict[str, object], words: str) -> None:
@@ -177,3 +170,25 @@ def test_a_step_back_that_all_take_is_told_once() -> None:
     (problem,) = precheck.problems(both, (), Observed())
     assert (problem.path, problem.instance) == ("instances", "")
     assert problem.message.startswith("a and b: egress: open lets the server reach any machine")
+
+
+def test_that_allow_opens_both_directions_is_one_note_for_all_who_need_it() -> None:
+    one, other = replace(A, allow=("10.0.0.0/8",)), replace(B, allow=("192.0.2.0/24",))
+    (problem,) = precheck.problems(Fleet(instances=(one, other)), (), Observed())
+    assert problem.severity is Severity.NOTE
+    assert problem.message.startswith("a and b: allow opens both directions: clients in its networks reach the port")
+
+
+def test_an_address_that_is_not_this_hosts_forbids_the_apply_and_those_that_are_are_listed() -> None:
+    lan = {"host": "192.0.2.9", "allow": ("any",)}
+    fleet = Fleet(instances=(replace(A, **lan), replace(B, **lan)))  # type: ignore[arg-type]
+    observed = Observed(lacking=frozenset(["192.0.2.9"]), addresses=("10.1.2.3", "fd00::2"))
+    words = "192.0.2.9 is not an address of this host, so"
+
+    (problem, _) = precheck.problems(fleet, (), observed)
+    assert (problem.severity, problem.path) == (Severity.ERROR, "instances.a.host")
+    assert problem.message == f"{words} a and b cannot listen on it"
+    assert problem.hint.startswith("this host has 10.1.2.3 and fd00::2; 127.0.0.1 is for this host alone")
+    assert f"error: b: {words} b cannot listen on it" in told(observed, "b", fleet=fleet)
+    stopped = Fleet(instances=tuple(replace(each, state=State.STOPPED) for each in fleet.instances))
+    assert words not in str(told(observed, fleet=stopped))

@@ -7,7 +7,7 @@ import pytest
 
 from ollamactl import lost, status
 from ollamactl.model import Instance, State
-from ollamactl.observed import Active, Observed, PortHolder, UnitState
+from ollamactl.observed import Active, DropIn, Heeded, Observed, PortHolder, UnitState
 from ollamactl.proof import Answers, Evidence, Expected, ModelSize, judge
 
 NOW = 1_000_000.0
@@ -26,7 +26,7 @@ def row(
     gpus: tuple[str, ...] | None = (),
     journal: tuple[str, ...] = (),
     since: float | None = NOW - 90,
-    drop_ins: tuple[str, ...] = (),
+    drop_ins: tuple[DropIn, ...] = (),
     restarts: int = 0,
     proved: bool = True,
 ) -> status.Row:
@@ -122,10 +122,17 @@ def test_verbose_says_of_all_what_was_found() -> None:
 
 
 def test_an_administrators_drop_ins_are_shown() -> None:
-    changed = row("embed", 11436, drop_ins=("/etc/a.conf", "/run/b.conf"))
+    later = DropIn(path="/etc/later.conf", heeded=Heeded.AT_RESTART)
+    changed = row("embed", 11436, drop_ins=(DropIn(path="/etc/a.conf"), later, DropIn(path="/run/b.conf")))
     assert status.table([changed], now=NOW).splitlines()[2:] == [
-        "embed: an administrator's drop-in applies too: /etc/a.conf, /run/b.conf"
+        "embed: an administrator's drop-in applies too: /etc/a.conf, /run/b.conf",
+        "embed: an administrator's drop-in takes effect at the next restart: /etc/later.conf",
+        "  hint: sudo ollamactl restart embed",
     ]
+    told = status.data(changed)
+    assert (told["drop_ins"], told["drop_ins_pending"], told["healthy"]) == (
+        ["/etc/a.conf", "/etc/later.conf", "/run/b.conf"], ["/etc/later.conf"], True
+    )  # fmt: skip
 
 
 def test_one_that_runs_though_it_is_to_be_stopped_is_not_well() -> None:
@@ -213,6 +220,7 @@ def test_json_has_plain_numbers() -> None:
         "memory": 150 * MIB,
         "restarts": 0,
         "drop_ins": [],
+        "drop_ins_pending": [],
     }
     stopped, broken = status.data(STOPPED), status.data(BROKEN)
     assert (stopped["proof"], stopped["healthy"], stopped["since"], stopped["memory"]) == (None, True, None, None)
