@@ -106,7 +106,7 @@ def _as_desired(host: Host, there: Mapping[str, ObservedFile]) -> tuple[File, ..
             instance=host.layout.owner(file.path),
         )
         for _, file in sorted(there.items())
-        if file.ours and not file.leftover
+        if file.ours and not file.leftover and file.path != host.layout.secrets
     )
 
 

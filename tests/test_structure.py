@@ -24,9 +24,9 @@ PURE = {
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
-    "accounts", "addresses", "atomic", "binary", "gpus", "interview", "journal", "listeners", "lock", "observe",
-    "oserrors", "overrides", "probe", "processes", "reach", "rivals", "source", "store", "storecheck", "systemd",
-    "unitdir", "verify",
+    "accounts", "addresses", "atomic", "binary", "clearing", "gpus", "interview", "journal", "listeners", "lock",
+    "observe", "oserrors", "overrides", "probe", "processes", "reach", "rivals", "source", "store", "storecheck",
+    "systemd", "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 
