@@ -15,18 +15,18 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
-    "changes", "checks", "depchecks", "dropin", "environment", "errors", "facts", "files", "heed", "host", "identity",
-    "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof", "quantity",
-    "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema", "schemahints",
-    "serverenv", "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest", "unitfile",
-    "varchecks", "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
+    "changes", "checks", "declared", "depchecks", "dropin", "environment", "errors", "facts", "files", "heed", "host",
+    "identity", "lost", "model", "modelname", "observed", "ollama_env", "outcome", "pins", "plan", "precheck", "proof",
+    "quantity", "reconcile", "record", "render", "replacement", "report", "restartcheck", "result", "schema",
+    "schemahints", "serverenv", "specaddress", "specfile", "specplace", "spectext", "specvalue", "starter", "suggest",
+    "unitfile", "varchecks", "violations", "whose", "yamlerrors", "yamlnodes", "yamltree",
 }  # fmt: skip
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
-    "accounts", "addresses", "atomic", "binary", "clearing", "gpus", "interview", "journal", "listeners", "lock",
-    "observe", "oserrors", "overrides", "probe", "processes", "reach", "rivals", "source", "store", "storecheck",
-    "systemd", "unitdir", "verify",
+    "accounts", "addresses", "atomic", "binary", "clearing", "discover", "gpus", "interview", "journal", "listeners",
+    "lock", "observe", "oserrors", "overrides", "probe", "processes", "reach", "rivals", "source", "store",
+    "storecheck", "systemd", "unitdir", "verify",
 }  # fmt: skip
 """What touches the host, each one side of it."""
 
