@@ -32,6 +32,14 @@ def owner(path: Path, root: Path = _HOST) -> str:
     return next((fields[0] for fields in _entries(root / "etc/passwd") if fields[2:3] == [str(uid)]), "")
 
 
+def home(name: str) -> str:
+    """A user's home; empty where there is no such user."""
+    try:
+        return pwd.getpwnam(name).pw_dir if name else ""
+    except KeyError:
+        return ""
+
+
 def _has_group(name: str) -> bool:
     try:
         grp.getgrnam(name)

@@ -105,7 +105,11 @@ def problem(path: str, *, others: bool = True) -> Problem | None:
     try:
         mode = program.stat().st_mode
     except FileNotFoundError:
-        return Problem(message="there is no such file", hint=_INSTALL, path=path)
+        from ollamactl import discover
+
+        there = next(iter(discover.programs()), "")
+        hint = f"Ollama is at {there}: write `binary: {there}` below `ollama:`" if there else _INSTALL
+        return Problem(message="there is no such file", hint=hint, path=path)
     except OSError as error:
         return Problem(message=f"can't be read: {error.strerror}", hint=f"`namei -l {path}` shows why", path=path)
     if not stat.S_ISREG(mode):

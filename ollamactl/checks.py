@@ -57,15 +57,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
-    models, path = fleet.models_dir, ("ollama", "models")
-    parents = any(_below(ours, models) for ours in _OURS)
-    if models in _NO_STORE or parents or any(_below(models, folder) for folder in _NO_STORE_BELOW):
-        yield place.problem(path, f"{models} cannot hold a store", "the usual one is /var/lib/ollama/models")
-    if odd := _odd(models):
-        yield place.problem(path, f"{models!r} {odd}", "move the store to a path of plain characters")
-    for ours in _OURS:
-        if _below(models, ours):
-            yield place.problem(path, f"{models} is inside {ours}, which is ollamactl's own", "choose another folder")
+    for message, hint in store_faults(fleet.models_dir):
+        yield place.problem(("ollama", "models"), message, hint)
     writers = [instance for instance in fleet.instances if instance.store is Store.WRITABLE]
     if len(writers) > 1:
         names = listed([instance.name for instance in writers])
@@ -75,6 +68,18 @@ def _store(fleet: Fleet, place: Place) -> Iterator[Problem]:
             "keep store: writable for one of them",
             Severity.WARNING,
         )
+
+
+def store_faults(models: str) -> Iterator[tuple[str, str]]:
+    """Why no store can be at a path, and what to do instead."""
+    parents = any(_below(ours, models) for ours in _OURS)
+    if models in _NO_STORE or parents or any(_below(models, folder) for folder in _NO_STORE_BELOW):
+        yield f"{models} cannot hold a store", "the usual one is /var/lib/ollama/models"
+    if odd := _odd(models):
+        yield f"{models!r} {odd}", "move the store to a path of plain characters"
+    for ours in _OURS:
+        if _below(models, ours):
+            yield f"{models} is inside {ours}, which is ollamactl's own", "choose another folder"
 
 
 def _odd(models: str) -> str:

@@ -9,7 +9,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+<<<<<<< HEAD
 from dataclasses import dataclass, replace
+=======
+from dataclasses import dataclass, field
+>>>>>>> origin/main
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from ollamactl.model import Fleet
 from ollamactl.observe import Host, read_facts
 from ollamactl.record import installed_fleet
 from ollamactl.source import Source
+from ollamactl.specplace import Path as Place
 
 _PACKAGE = Path(__file__).parent
 
@@ -36,6 +41,8 @@ class Compiled:
     there: Mapping[str, ObservedFile]
     """Every file as it was found."""
     notes: tuple[Problem, ...] = ()
+    locations: Mapping[Place, Location] = field(default_factory=dict, compare=False, repr=False)
+    """Where each value stands; empty where the spec was not read."""
 
 
 def compile_spec(host: Host, source: Source) -> Compiled:
@@ -48,7 +55,9 @@ def compile_spec(host: Host, source: Source) -> Compiled:
     spec = specfile.load(source.data, name=source.name, source=source.path)
     facts = read_facts(host, spec.fleet)
     files = render.render(spec.fleet, facts)
-    return Compiled(fleet=spec.fleet, facts=facts, files=files, there=there, notes=spec.problems)
+    return Compiled(
+        fleet=spec.fleet, facts=facts, files=files, there=there, notes=spec.problems, locations=spec.locations
+    )
 
 
 def compile_installed(host: Host) -> Compiled:
@@ -131,7 +140,7 @@ def _as_desired(host: Host, there: Mapping[str, ObservedFile]) -> tuple[File, ..
             instance=host.layout.owner(file.path),
         )
         for _, file in sorted(there.items())
-        if file.ours and not file.leftover
+        if file.ours and not file.leftover and file.path != host.layout.secrets
     )
 
 

@@ -47,6 +47,8 @@ class ObservedFile:
     """It carries the marker, or lies in a folder that is ollamactl's alone."""
     mode: int = 0o644
     unread: bool = False
-    """It is there, but the caller may not read it: a file of secrets shows to root alone."""
+    """It is there, but the caller may not read it: a file of secrets, or the folder of them all, is root's alone."""
+    exposed: bool = False
+    """It is a secret whose folder others may look into."""
     leftover: bool = False
     """It was being written by a run that was killed: nothing reads it, and it goes with the next apply."""

@@ -1,15 +1,22 @@
 """The smaller commands: prove, start, stop or restart what is installed, tell environments and files, a first spec."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ollamactl import gpus, interrupt, lost, overrides, pins, processes, serverenv, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
+<<<<<<< HEAD
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance, State
+=======
+from ollamactl.errors import NotPermitted, Problem, Severity, listed
+from ollamactl.execute import Tell
+from ollamactl.files import File
+from ollamactl.model import Instance, State
+>>>>>>> origin/main
 from ollamactl.observe import Host
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
@@ -167,10 +174,25 @@ def server_environment(host: Host, compiled: Compiled, instance: Instance) -> Se
     return replace(found, notes=(*found.notes, *(Note("", words) for words in notes)))
 
 
-def starter_spec(host: Host) -> str:
-    """A first spec from the machine's cards and models."""
-    from ollamactl import starter
+def starter_spec(host: Host) -> tuple[str, tuple[Problem, ...]]:
+    """A first spec from the machine's cards, models and programs, and what to do before it can be applied."""
+    from ollamactl import discover, starter
 
-    models_dir = host.root / Fleet().models_dir.lstrip("/")
-    there = sorted(store.read(models_dir)) if models_dir.is_dir() else []
-    return starter.starter(gpus.detect(host.root), there)
+    models: dict[str, Sequence[str]] = {}
+    closed = list(discover.closed(host.root))
+    for path in filter(starter.can_be_store, discover.stores(host.root)):
+        try:
+            models[path] = sorted(store.read(host.root / path.lstrip("/")))
+        except NotPermitted:
+            closed.append(path)
+    chosen = next((path for path, there in models.items() if there), next(iter(models), ""))
+    found = starter.Found(
+        gpus=gpus.detect(host.root),
+        binary=next(filter(starter.can_be_program, discover.programs(host.root)), ""),
+        store=chosen,
+        models=models.get(chosen, ()),
+        other_stores=[path for path, there in models.items() if there and path != chosen],
+        closed=closed,
+        service=discover.service(host.root),
+    )
+    return starter.starter(found), starter.notes(found)

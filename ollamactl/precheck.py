@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from ollamactl.errors import Problem, Severity, listed
-from ollamactl.files import File
+from ollamactl.files import File, FileKind
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
 from ollamactl.observed import Observed
 
@@ -39,7 +39,15 @@ def _foreign_files(desired: Iterable[File], observed: Observed) -> Iterable[Prob
 
 
 def _unread(desired: Iterable[File], observed: Observed) -> Iterable[Problem]:
+    secrets = observed.facts.layout.secrets
     for wanted in desired:
+        if wanted.kind is FileKind.SECRETS and secrets in observed.files:
+            yield Problem(
+                path=secrets,
+                severity=Severity.NOTE,
+                message="only root may look into this folder, so no secrets were compared",
+            )
+            break
         file = observed.files.get(wanted.path)
         if file and file.unread and file.data != wanted.data:
             yield Problem(

@@ -55,8 +55,10 @@ def _file_steps(
     """Writes and removals; collects per instance (or "" for all) the causes that a restart will name."""
     for path, file in wanted.items():
         seen = observed.files.get(path)
-        if seen and (seen.data == file.data or seen.unread) and seen.mode == file.mode:
+        if seen and (seen.data == file.data or seen.unread) and seen.mode == file.mode and not seen.exposed:
             continue
+        if file.kind is FileKind.SECRETS and scope.layout.secrets in observed.files:
+            continue  # nobody but root may see whether it is there
         why = _write_causes(file, seen)
         if seen and file.kind is not FileKind.TARGET:
             causes.setdefault(file.instance, []).extend(why)
@@ -88,8 +90,10 @@ def _file_steps(
 def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
     if seen is None:
         return ["new"]
-    if seen.data == file.data:
-        return [f"mode {seen.mode:04o} -> {file.mode:04o}"]
+    if seen.data == file.data or seen.unread:
+        return [
+            f"mode {seen.mode:04o} -> {file.mode:04o}" if seen.mode != file.mode else "its folder is open to others"
+        ]
     if file.kind is FileKind.SECRETS:
         return ["secrets changed"]
     if file.kind is FileKind.VIEW:

@@ -17,6 +17,7 @@ from ollamactl.modelname import ModelName
 from ollamactl.oserrors import translate
 
 if TYPE_CHECKING:
+    from ollamactl.declared import Declared
     from ollamactl.errors import Problem
 
 _MAX_MANIFEST = 1 << 20
@@ -70,15 +71,18 @@ def digest(data: bytes) -> str:
 def problems(
     models_dir: Path,
     manifests: Mapping[str, Manifest],
-    wanted: Collection[ModelName],
+    wanted: "Declared",
     *,
+    root: Path = Path("/"),
     others: bool = True,
 ) -> "tuple[Problem, ...]":
     """What keeps the wanted models from being served: see storecheck."""
     from ollamactl import storecheck
 
-    names = [name.short for name in wanted]
-    return tuple(storecheck.find(models_dir, manifests, names, others=others, present=lambda: sorted(read(models_dir))))
+    def present() -> list[str]:
+        return sorted(read(models_dir))
+
+    return tuple(storecheck.find(models_dir, manifests, wanted, root=root, others=others, present=present))
 
 
 def _list(manifests: str) -> Iterator[str]:

@@ -5,11 +5,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ollamactl import reach
-from ollamactl.errors import Problem, Severity
+from ollamactl.declared import Declared
+from ollamactl.errors import Problem, Severity, listed
 from ollamactl.facts import Manifest
+from ollamactl.modelname import ModelName
 
 _DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 _PASS, _READ = stat.S_IXOTH, stat.S_IROTH
@@ -18,59 +21,86 @@ _PASS, _READ = stat.S_IXOTH, stat.S_IROTH
 def find(
     models_dir: Path,
     manifests: Mapping[str, Manifest],
-    wanted: Sequence[str],
+    wanted: Declared,
     *,
+    root: Path = Path("/"),
     others: bool,
     present: Callable[[], Sequence[str]],
 ) -> Iterator[Problem]:
-    """Everything wrong for the wanted models (by short name); `others` as in binary.problem.
+    """Everything wrong for the wanted models; `others` as in binary.problem.
 
     `present` lists the models that there are; it is asked only where one is missing.
     """
     base = os.fspath(models_dir)
-    if wrong := _wrong_folder(base, wanted):
+    if wrong := _wrong_folder(base, root, wanted.models):
         yield wrong
         return
     names: Sequence[str] | None = None
     damaged: list[str] = []
-    for name in dict.fromkeys(wanted):
+    for name in wanted.models:
         if manifest := manifests.get(name):
-            yield from _damage(base, manifest, damaged)
+            for problem in _damage(base, manifest, damaged):
+                yield replace(problem, instance=wanted.instance(name))
         else:
             names = present() if names is None else names
-            yield _missing(base, name, names)
+            yield _missing(base, root, name, wanted, names)
     if others:
-        yield from _rights(base, [manifests[name] for name in wanted if name in manifests])
+        yield from _rights(base, [manifests[name] for name in wanted.models if name in manifests])
 
 
-def _wrong_folder(base: str, wanted: Sequence[str]) -> Problem | None:
-    """A folder that holds no store though one is near, or that does not exist."""
+def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | None:
+    """A folder that is no store though one is near, or that does not exist."""
     if _is_folder(f"{base}/manifests") and _is_folder(f"{base}/blobs"):
         return None
     for near in (f"{base}/models", f"{base}/.ollama/models", os.path.dirname(base)):  # noqa: PTH120
         if _is_folder(f"{near}/manifests") and _is_folder(f"{near}/blobs"):
             message = "is not a model store, but one is near it"
-            return Problem(message=message, hint=f"write `models: {near}` below `ollama:`", path=base)
+            return Problem(message=message, hint=_write(near.removeprefix(f"{root}".rstrip("/"))), path=base)
     if not os.path.lexists(base):
         message = "there is no model store here"
     elif not _is_folder(base):
         message = "is not a directory"
     else:
-        message = "holds no models yet (no manifests/ and blobs/ in it)"
+        message = "has no models yet (no manifests/ and blobs/ in it)"
+    if elsewhere := _stores(root):
+        message += f", but there is one in {listed(elsewhere)}"
+        return Problem(message=message, hint=_write(elsewhere[0]), path=base)
     return Problem(message=message, hint=_pull(base, wanted[0] if wanted else "MODEL"), path=base)
 
 
-def _missing(base: str, name: str, present: Sequence[str]) -> Problem:
-    from difflib import get_close_matches
+def _stores(root: Path) -> Sequence[str]:
+    from ollamactl import discover  # an apply with nothing to do needs none of it
 
-    alike = [other for other in present if other.lower() == name.lower()] or get_close_matches(name, present, 1)
-    if alike:
-        there = f"the nearest name there is {alike[0]}"
-    elif present:
-        there = f"there are {', '.join(present[:8])}{', ...' if len(present) > 8 else ''}"
+    return discover.stores(root)
+
+
+def _write(store: str) -> str:
+    return f"write `models: {store}` below `ollama:`"
+
+
+def _missing(base: str, root: Path, name: str, wanted: Declared, present: Sequence[str]) -> Problem:
+    who = "" if wanted.instance(name) else f", which {wanted.who(name)} declare,"
+    there = f"has {', '.join(present[:8])}{', ...' if len(present) > 8 else ''}" if present else "is empty"
+    path = ModelName.parse(name).manifest_path
+    inside = [store for store in _stores(root) if os.path.isfile(f"{root}/{store}/manifests/{path}")]  # noqa: PTH113
+    if inside:
+        hint = f"it is in another store: {_write(inside[0])}"
+    elif alike := _alike(name, present):
+        hint = f"did you mean {alike}? If not, pull it: {_pull(base, name)}"
     else:
-        there = "it is empty"
-    return Problem(message=f"the model {name} is not in the store; {there}", hint=_pull(base, name), path=base)
+        hint = f"pull it: {_pull(base, name)}"
+    return wanted.problem(name, f"{name}{who} is not in the store {base}, which {there}", hint)
+
+
+def _alike(name: str, present: Sequence[str]) -> str:
+    """The model that was probably meant: another tag of the same, or one of nearly the same name."""
+    from ollamactl import suggest
+
+    families: dict[str, str] = {}
+    for other in present:
+        families.setdefault(other.rpartition(":")[0], other)
+    spelled = [other for other in present if other.lower() == name.lower()]
+    return spelled[0] if spelled else families.get(suggest.nearest(name.rpartition(":")[0], families), "")
 
 
 def _pull(base: str, name: str) -> str:

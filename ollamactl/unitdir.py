@@ -5,14 +5,12 @@ A file is ours by its marker line, or by lying in our own state folder. Nothing 
 
 # ruff: noqa: PTH115, PTH116, PTH120
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ollamactl import atomic
+from ollamactl import atomic, clearing
 from ollamactl.errors import HostError
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
@@ -78,7 +76,18 @@ class UnitDir:
         real = [(self._real(file.path), file) for file in files]
         for path, file in real:
             self._check_place(path, file)
+        if any(file.kind is FileKind.SECRETS for file in files):
+            self._close_secrets()
         atomic.write([atomic.Write(path, file.data, file.mode) for path, file in real])
+
+    def _close_secrets(self) -> None:
+        """Makes the folder of secrets, or makes one root's alone that is not: others shall not even see the names."""
+        real = self._real(self._layout.secrets)
+        try:
+            atomic.make_folders(real)
+            Path(real).chmod(0o700)
+        except OSError as error:
+            raise translate(error, "close", real) from error
 
     def remove(self, path: str) -> None:
         """Removes a file of ours, and its folder when that was ours and is empty now; no file is no error."""
@@ -98,20 +107,8 @@ class UnitDir:
     def clear(self) -> None:
         """Removes the servers' homes, and our own folders where they are empty: the last thing of a fleet."""
         layout = self._layout
-        parent, name = os.path.split(layout.instance_state)
-        places = [layout.instance_state, f"{parent}/private/{name}"]  # the latter is where DynamicUser= puts them
-        if layout.user:  # before systemd 254 a user's StateDirectory= lay beside the units (systemd.exec(5))
-            places.append(f"{layout.unit_dir.removesuffix('/systemd/user')}/{name}")
-        for homes in places:
-            real = self._real(homes)
-            try:
-                if os.path.isdir(real) and not os.path.islink(real):  # noqa: PTH112, PTH114
-                    shutil.rmtree(real)
-            except OSError as error:
-                raise translate(error, "remove", real) from error
-        for folder in (layout.views, layout.secrets, layout.state_dir):
-            with suppress(OSError):
-                os.rmdir(self._real(folder))  # noqa: PTH106
+        folders = (*self._drop_in_folders(layout), f"{layout.unit_dir}/{TARGET}.wants")
+        clearing.clear(layout, folders, self._real)
 
     def managed(self, layout: Layout | None = None) -> Mapping[str, ObservedFile]:
         """Whatever lies where ollamactl puts files, by path: ours, and what others put there.
@@ -120,9 +117,12 @@ class UnitDir:
         """
         layout = layout or self._layout
         found = {}
+        if self._closed(layout.secrets):  # the folder stands for all that is in it
+            found[layout.secrets] = ObservedFile(path=layout.secrets, data=b"", ours=True, unread=True)
+        exposed = (self.mode(layout.secrets) or 0) & 0o077 != 0
         for path in self._paths(layout):
             if file := self._observe(path, self._real(path), layout):
-                found[path] = file
+                found[path] = replace(file, exposed=exposed and path.startswith(f"{layout.secrets}/"))
         for path in self.leftovers(layout):
             found[path] = ObservedFile(path=path, data=b"", ours=True, leftover=True)
         return found
@@ -197,8 +197,15 @@ class UnitDir:
             else:
                 yield path
 
+    def _closed(self, folder: str) -> bool:
+        """Whether it is there, but the caller may not look into it."""
+        real = self._real(folder)
+        return os.path.isdir(real) and not os.access(real, os.R_OK | os.X_OK, effective_ids=True)  # noqa: PTH112
+
     def _scan(self, folder: str) -> "list[os.DirEntry[str]]":
         real = self._real(folder)
+        if folder == self._layout.secrets and self._closed(folder):
+            return []
         try:
             with os.scandir(real) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
@@ -249,7 +256,7 @@ class UnitDir:
     def _emptied(self, path: str) -> Iterator[str]:
         """Folders of ours above a file, the innermost first, that go when they are empty."""
         folder = os.path.dirname(path)
-        if folder.endswith(".service.d"):
+        if folder.endswith(".service.d") or folder == self._layout.secrets:
             yield folder
         while folder.startswith(f"{self._layout.views}/"):
             yield folder

@@ -6,14 +6,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+<<<<<<< HEAD
 from ollamactl import binary, heed, lock, pins, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
+=======
+from ollamactl import binary, heed, lock, pins, precheck, record, replacement, store
+from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
+from ollamactl.declared import Declared
+>>>>>>> origin/main
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.host import Tell
 from ollamactl.model import Fleet, Instance
-from ollamactl.modelname import ModelName
 from ollamactl.observe import Host, observe
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
@@ -123,7 +128,7 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     found = [*compiled.notes, *pins.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
-    found += _store_problems(host, fleet, facts)
+    found += _store_problems(host, compiled, scope)
     versions: dict[str, str | None] = {}
     if not host.offline:
         for path in sorted({instance.binary for instance in fleet.instances}):
@@ -142,14 +147,12 @@ def _lacks(facts: Facts) -> Iterable[Problem]:
     return [Problem(message=text, severity=Severity.NOTE, path="--user") for text in render.lacks(facts)]
 
 
-def _store_problems(host: Host, fleet: Fleet, facts: Facts) -> Sequence[Problem]:
-    if not fleet.instances:
+def _store_problems(host: Host, compiled: Compiled, scope: Collection[str]) -> Sequence[Problem]:
+    if not compiled.fleet.instances:
         return ()
-    wanted = sorted({model for instance in fleet.instances for model in instance.models})
-    models_dir = host.root / fleet.models_dir.lstrip("/")
-    found = store.problems(
-        models_dir, facts.manifests, [ModelName.parse(model) for model in wanted], others=not host.user
-    )
+    wanted = Declared(compiled.fleet, compiled.locations, only=scope)
+    models_dir = host.root / compiled.fleet.models_dir.lstrip("/")
+    found = store.problems(models_dir, compiled.facts.manifests, wanted, root=host.root, others=not host.user)
     if host.offline:
         # An image may get its models later; the units are right without them.
         return [replace(problem, severity=Severity.WARNING) for problem in found]

@@ -6,11 +6,11 @@ from ollamactl.result import Result
 
 @command
 def init(settings: Settings) -> Result:
-    """Print a first spec, from this machine's cards and models."""
+    """Print a first spec, made of what this machine has."""
     from ollamactl import operate
 
-    text = operate.starter_spec(settings.host())
-    return Result(command="init", data={"spec": text}, text=text.rstrip("\n"))
+    text, notes = operate.starter_spec(settings.host())
+    return Result(command="init", problems=notes, data={"spec": text}, text=text.rstrip("\n"))
 
 
 @command

@@ -183,7 +183,7 @@ def test_an_ordinary_user_sees_much_and_changes_nothing(host: FleetHost) -> None
     env = host.json("env", "one", user="nobody")
 
     assert (plan.code, plan.steps, plan.notes) == (
-        0, [], ["only root may read this file, so it was not compared"]
+        0, [], ["only root may look into this folder, so no secrets were compared"]
     )  # fmt: skip
     assert (status.code, verify.code, env.code) == (0, 0, 0)
     assert verify.notes == ["only root can prove that one and two answered, and not another process on the port"]
@@ -217,7 +217,7 @@ def test_an_ordinary_user_knows_the_fleets_own_servers_from_a_stranger_on_a_port
 
     assert f"stop {unit('two')}: frees port 11435 for one" in mine.steps
     assert (mine.steps, mine.code, root_s.notes) == (root_s.steps, 0, [])
-    assert mine.notes == ["only root may read this file, so it was not compared"]
+    assert mine.notes == ["only root may look into this folder, so no secrets were compared"]
     host.background("HOME=/root OLLAMA_HOST=127.0.0.1:11434 exec /usr/local/bin/ollama-standin serve", port=11434)
     host.spec(FLEET)
     assert [note for note in host.json("plan", SPEC, user="nobody").notes if "taken" in note] == [

@@ -163,6 +163,20 @@ def test_files_made_readable_for_others_are_closed_again(host: FleetHost) -> Non
     assert host.machine.path(f"{STATE}/secrets/one.env").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_folder_of_secrets_that_is_open_is_closed_without_a_restart(host: FleetHost) -> None:
+    host.applied(FLEET)
+    started = host.invocations("one", "two")
+    folder = host.machine.path(f"{STATE}/secrets")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+
+    ran = host.applied()
+
+    assert ran.steps == [f"write {STATE}/secrets/one.env: its folder is open to others"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (host.invocations("one", "two"), host.applied().steps) == (started, [])
+
+
 def test_an_instance_stopped_by_hand_is_started(host: FleetHost) -> None:
     host.applied(FLEET)
     host.machine.run(["systemctl", "stop", unit("one")])

@@ -76,7 +76,9 @@ def test_a_real_squatter_is_named_and_a_model_that_is_missing_too(host: FleetHos
 
     assert (ran.code, ran.changed) == (1, False)
     assert [error for error in ran.errors if f"({REAL} serve) of ollama.service" in error] != []
-    assert f"{STORE}: the model qwenn:latest is not in the store; the nearest name there is qwen:latest" in ran.errors
+    missing = next(row for row in ran.envelope["problems"] if "is not in the store" in row["message"])
+    assert (missing["path"], missing["instance"]) == ("instances.both.models[0]", "both")
+    assert missing["hint"].startswith("did you mean qwen:latest? If not, pull it: ")
 
 
 def test_a_real_fleet_is_up_after_a_boot_and_gone_after_destroy(host: FleetHost) -> None:

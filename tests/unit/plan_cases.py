@@ -32,6 +32,8 @@ class Story:
     """--only."""
     root: bool = True
     """Whether the one who plans may look at processes."""
+    exposed: bool = False
+    """Whether others may look into the folder of secrets."""
     offline: bool = False
     """--root: an image that nothing runs on."""
     interrupted_at: str = ""
@@ -98,7 +100,7 @@ def _happen(story: Story, host: SimHost, wanted: Fleet) -> None:
     for unit, there in story.links.items():
         (host.links.add if there else host.links.discard)(unit)
     host.squatters += [PortHolder(**told) for told in story.holders]
-    host.root = story.root
+    host.root, host.exposed = story.root, story.exposed
 
 
 def _unit(host: SimHost, unit: str, told: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ollamactl import precheck, whose
 from ollamactl.errors import Problem
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
-from ollamactl.files import MARKER, File, ObservedFile
+from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.model import TARGET, TEMPLATE, Fleet, State, instance_name, unit_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
@@ -69,6 +69,8 @@ class SimHost:
     """What else is to be seen of a process, by instance: a replaced binary, a newer environment file."""
     root: bool = True
     """Whether the one who looks may see how processes were started, and who holds ports."""
+    exposed: bool = False
+    """Whether others may look into the folder of secrets."""
     offline: bool = False
     """An image: nothing runs on it."""
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -100,7 +102,7 @@ class SimHost:
         observed = Observed(
             facts=self.facts(),
             offline=self.offline,
-            files=dict(self.files),
+            files=self._files(),
             units={unit: self._state(unit) for unit in {*self.units, *self.loaded}},
             running={name: self._running(unit) for unit in self.processes if (name := instance_name(unit))},
             wanted=frozenset(self.links),
@@ -108,6 +110,16 @@ class SimHost:
             holders=self._holders(fleet),
         )
         return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(self.files)))
+
+    def _files(self) -> dict[str, ObservedFile]:
+        closed = f"{LAYOUT.secrets}/"
+        seen = {
+            path: replace(file, exposed=self.exposed and path.startswith(closed)) for path, file in self.files.items()
+        }
+        if self.root or self.exposed or not any(path.startswith(closed) for path in seen):
+            return seen
+        folder = ObservedFile(path=LAYOUT.secrets, data=b"", ours=True, unread=True)
+        return {LAYOUT.secrets: folder, **{path: file for path, file in seen.items() if not path.startswith(closed)}}
 
     def carry_out(self, steps: Iterable[Step]) -> None:
         for step in steps:
@@ -165,6 +177,7 @@ class SimHost:
             seen = self.files.get(file.path)
             assert seen is None or seen.ours, f"overwrites {file.path}, which is somebody else's"
             self.files[file.path] = ObservedFile(path=file.path, data=file.data, ours=True, mode=file.mode)
+            self.exposed &= file.kind is not FileKind.SECRETS
         elif step.kind is StepKind.REMOVE:
             assert self.files.pop(step.subject).ours, f"removes {step.subject}, which is somebody else's"
         elif step.kind is StepKind.ENABLE:

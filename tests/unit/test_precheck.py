@@ -130,6 +130,19 @@ def test_a_file_that_could_not_be_read_is_told_where_it_would_be_compared() -> N
     assert precheck.problems(FLEET, (), observed) == ()
 
 
+def test_a_folder_that_could_not_be_looked_into_is_told_once_where_it_matters() -> None:
+    folder = ObservedFile(path="/var/lib/ollamactl/secrets", data=b"", ours=True, unread=True)
+    observed = Observed(files={folder.path: folder})
+    wanted = [
+        File(path=f"{folder.path}/{name}.env", data=b"X=1\n", kind=FileKind.SECRETS, instance=name) for name in "ab"
+    ]
+    found = precheck.problems(FLEET, wanted, observed)
+    assert [str(problem) for problem in found] == [
+        f"note: {folder.path}: only root may look into this folder, so no secrets were compared"
+    ]
+    assert precheck.problems(FLEET, (), observed) == ()
+
+
 def test_a_unit_that_will_want_the_port_at_boot_forbids_the_apply() -> None:
     rival = Rival(unit="ollama.service", host="0.0.0.0", port=11434, enabled=True)
     assert told(Observed(rivals=(rival,))) == [

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import store
+from ollamactl import specfile, store
+from ollamactl.declared import Declared
 from ollamactl.errors import NotPermitted, Problem
+from ollamactl.model import Fleet, Instance
 from ollamactl.modelname import ModelName
 
 LLAMA, CODER, PRIVATE = "llama3:latest", "acme/coder:7b", "registry.example:5000/a/b:c"
@@ -16,6 +18,11 @@ LLAMA, CODER, PRIVATE = "llama3:latest", "acme/coder:7b", "registry.example:5000
 
 def wanted(*names: str) -> list[ModelName]:
     return [ModelName.parse(name) for name in names]
+
+
+def declared(*names: str, by: str = "a") -> Declared:
+    short = tuple(name.short for name in wanted(*names))
+    return Declared(Fleet(instances=tuple(Instance(name=one, port=1, models=short) for one in by)))
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def blob_path(base: Path, data: bytes) -> Path:
 
 
 def problems(models: Path, *names: str) -> tuple[Problem, ...]:
-    return store.problems(models, store.read(models, wanted=wanted(*names)), wanted(*names))
+    return store.problems(models, store.read(models, wanted=wanted(*names)), declared(*names))
 
 
 def test_all_models_by_the_name_that_ollama_lists(models: Path) -> None:
@@ -123,20 +130,55 @@ def test_a_sound_store_has_no_problems(models: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "meant"),
     [
-        ("lama3", "the nearest name there is llama3:latest"),
-        ("LLAMA3", "the nearest name there is llama3:latest"),
-        ("zzz:9b", "there are acme/coder:7b, llama3:latest"),
+        ("lama3", LLAMA),
+        ("LLAMA3", LLAMA),
+        ("llama3:70b", LLAMA),
+        ("llama", LLAMA),
+        ("acme/code:7b", CODER),
+        ("zzz:9b", ""),
+        ("mistral", ""),
     ],
 )
-def test_a_missing_model_comes_with_what_is_there_and_how_to_pull(models: Path, name: str, words: str) -> None:
+def test_a_missing_model_comes_with_what_is_there_what_may_be_meant_and_how_to_pull(
+    models: Path, name: str, meant: str
+) -> None:
     (found,) = problems(models, LLAMA, name)
     short = ModelName.parse(name).short
-    assert f"the model {short} is not in the store" in found.message
-    assert words in found.message
+    assert found.message == f"{short} is not in the store {models}, which has {CODER}, {LLAMA}, {PRIVATE}"
+    assert (found.path, found.instance) == ("instances.a.models", "a")
+    assert found.hint.startswith(f"did you mean {meant}? If not, pull it: `" if meant else "pull it: `")
     assert f"OLLAMA_MODELS={models}" in found.hint
     assert f"ollama pull {short}" in found.hint
+
+
+def test_who_declares_a_missing_model_is_named_where_it_is_several(models: Path) -> None:
+    (found,) = store.problems(models, {}, declared("x", by="ab"))
+    assert found.message.startswith(f"x:latest, which a and b declare, is not in the store {models}")
+    assert found.instance == ""
+
+
+def test_the_place_of_a_missing_model_is_told(models: Path) -> None:
+    text = f"version: 1\ninstances:\n  a: {{port: 2000, models: [{LLAMA}, x]}}\n  b: {{port: 2001}}\n"
+    spec = specfile.load(text.encode(), name="f")
+    found = store.problems(models, store.read(models), Declared(spec.fleet, spec.locations))
+    assert [str(each).partition(" ")[0] for each in found] == ["f:3:43:", "f:4:3:"]
+    assert [each.path for each in found] == ["instances.a.models[1]", "instances.b"]
+    assert [each.instance for each in store.problems(models, {}, Declared(spec.fleet, only=["b"]))] == ["b"]
+
+
+def test_a_model_that_another_store_has_is_found(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(models))
+    other = models.parent / "other"
+    for name in ("manifests", "blobs"):
+        (other / name).mkdir(parents=True)
+    (found,) = problems(other, LLAMA)
+    assert found.message == f"{LLAMA} is not in the store {other}, which is empty"
+    assert found.hint == f"it is in another store: write `models: {models}` below `ollama:`"
+    (found,) = problems(models.parent / "none", LLAMA)
+    assert found.message == f"there is no model store here, but there is one in {models}"
+    assert found.hint == f"write `models: {models}` below `ollama:`"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +218,7 @@ def test_what_the_servers_users_can_not_read(models: Path, closed: str, mode: in
     (found,) = problems(models, LLAMA)
     assert str((models / closed).resolve()) in found.message
     assert found.hint == f"`sudo chmod -R o+rX {models}`"
-    assert store.problems(models, store.read(models), wanted(LLAMA), others=False) == ()
+    assert store.problems(models, store.read(models), declared(LLAMA), others=False) == ()
 
 
 def test_a_parent_that_others_may_not_pass(models: Path, tmp_path: Path) -> None:
@@ -199,7 +241,7 @@ def test_no_store_an_empty_one_and_a_file(tmp_path: Path) -> None:
     said = [problems(tmp_path / name, LLAMA)[0].message for name in ("no", "empty", "file")]
     assert said == [
         "there is no model store here",
-        "holds no models yet (no manifests/ and blobs/ in it)",
+        "has no models yet (no manifests/ and blobs/ in it)",
         "is not a directory",
     ]
 

@@ -103,7 +103,9 @@ def test_folders_are_open_and_secrets_closed_whatever_the_umask(units: UnitDir, 
         units.write_all([drop_in("a"), secrets("a"), view("a")])
     finally:
         os.umask(before)
-    assert {stat.S_IMODE(p.stat().st_mode) for p in (root / "var/lib/ollamactl").rglob("*") if p.is_dir()} == {0o755}
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (root / "var/lib/ollamactl").rglob("*") if p.is_dir()}
+    assert modes.pop("secrets") == 0o700
+    assert set(modes.values()) == {0o755}
     assert units.mode(drop_in("a").path) == 0o644
     assert units.mode(secrets("a").path) == 0o600
     os.umask(0)
@@ -217,10 +219,32 @@ def test_without_root_it_is_not_permitted(units: UnitDir, root: Path) -> None:
                 change()
             assert "sudo" in refused.value.hint
         assert units.read(template().path) == OURS
-        seen = units.managed()[secrets("a").path]
-        assert (seen.unread, seen.ours, seen.data, seen.mode) == (True, True, b"", 0o600)
+        seen = units.managed()
+        assert list(seen) == [f"{STATE}/secrets", template().path]
+        assert (seen[f"{STATE}/secrets"].unread, seen[f"{STATE}/secrets"].ours) == (True, True)
     finally:
         os.seteuid(0)
+    (root / STATE[1:] / "secrets").chmod(0o755)
+    os.seteuid(65534)
+    try:
+        file = units.managed()[secrets("a").path]
+        assert (file.unread, file.ours, file.data, file.mode) == (True, True, b"", 0o600)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_of_secrets_that_others_may_look_into_is_seen_and_closed(units: UnitDir, root: Path) -> None:
+    units.write_all([secrets("a"), view("a")])
+    assert {file.exposed for file in units.managed().values()} == {False}
+    (root / STATE[1:] / "secrets").chmod(0o755)
+    assert {path: file.exposed for path, file in units.managed().items()} == {
+        secrets("a").path: True,
+        view("a").path: False,
+    }
+    units.write(secrets("a"))
+    assert {file.exposed for file in units.managed().values()} == {False}
+    units.remove(secrets("a").path)
+    assert not (root / STATE[1:] / "secrets").exists(), "an empty folder goes with the last secret"
 
 
 def test_what_a_killed_run_left_is_listed_removed_and_told_from_files(units: UnitDir, root: Path) -> None:

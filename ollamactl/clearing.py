@@ -1,0 +1,31 @@
+"""The last of a fleet: what is left of it when its units, links and files are gone."""
+
+# ruff: noqa: PTH106, PTH112, PTH114
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from ollamactl.facts import Layout
+from ollamactl.oserrors import translate
+
+
+def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) -> None:
+    """Removes the servers' homes, and folders of ours where they are empty; `real` puts a path below the root.
+
+    The lock stays: it lies below /run, which no boot keeps, and removing it would let two in that wait for it.
+    Raises NotPermitted or HostError.
+    """
+    parent, name = os.path.split(layout.instance_state)
+    places = [layout.instance_state, f"{parent}/private/{name}"]  # the latter is where DynamicUser= puts them
+    if layout.user:  # before systemd 254 a user's StateDirectory= lay beside the units (systemd.exec(5))
+        places.append(f"{layout.unit_dir.removesuffix('/systemd/user')}/{name}")
+    for path in map(real, places):
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+        except OSError as error:
+            raise translate(error, "remove", path) from error
+    for folder in (*folders, layout.views, layout.secrets, layout.state_dir):
+        with suppress(OSError):
+            os.rmdir(real(folder))
