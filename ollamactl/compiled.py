@@ -9,11 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-<<<<<<< HEAD
-from dataclasses import dataclass, replace
-=======
-from dataclasses import dataclass, field
->>>>>>> origin/main
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 

@@ -6,17 +6,10 @@ from dataclasses import replace
 
 from ollamactl import gpus, interrupt, lost, overrides, pins, processes, serverenv, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
-<<<<<<< HEAD
-from ollamactl.errors import Problem, Severity, listed
+from ollamactl.errors import NotPermitted, Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.host import Tell
-from ollamactl.model import Fleet, Instance, State
-=======
-from ollamactl.errors import NotPermitted, Problem, Severity, listed
-from ollamactl.execute import Tell
-from ollamactl.files import File
 from ollamactl.model import Instance, State
->>>>>>> origin/main
 from ollamactl.observe import Host
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome

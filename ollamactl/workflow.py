@@ -6,14 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-<<<<<<< HEAD
 from ollamactl import binary, heed, lock, pins, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
-=======
-from ollamactl import binary, heed, lock, pins, precheck, record, replacement, store
-from ollamactl.compiled import Compiled, compile_installed, compile_spec, forget, remember
 from ollamactl.declared import Declared
->>>>>>> origin/main
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
