@@ -43,6 +43,8 @@ class Violation:
     hint: str = ""
     on_key: bool = False
     """It is the key that is wrong, not its value."""
+    missing: bool = False
+    """It is what is not there that is wrong."""
     meant: str = ""
     """The key that an unknown one is taken for."""
 
@@ -53,10 +55,10 @@ def violations(data: Any, place: Callable[[_Path], Any] = str) -> Iterator[Viola
     What follows from another one is left out: a missing key that only its name hides, the value of a bad name.
     """
     found = list(islice((violation for error in schema.errors(data, place) for violation in _read(error)), _MAX))
-    meant = {(*violation.path[:-1], violation.meant) for violation in found if violation.meant}
+    hidden = {(*violation.path[:-1], violation.meant) for violation in found if violation.meant}
     bad_names = {violation.path for violation in found if violation.on_key}
     for violation in found:
-        if violation.on_key or violation.path not in meant | bad_names:
+        if violation.on_key or violation.path not in (hidden if violation.missing else bad_names):
             yield violation
 
 
@@ -73,7 +75,7 @@ def _read(error: Any) -> Iterator[Violation]:
         case "required":
             for key in error.validator_value:
                 if key not in error.instance and f"{key!r} is a required" in error.message:
-                    yield Violation(path=(*path, key), message="is missing", hint=f"write {_MISSING[key]}")
+                    yield Violation(path=(*path, key), message="is missing", hint=f"write {_MISSING[key]}", missing=True)
         case "pattern" if "propertyNames" in error.absolute_schema_path:
             yield _bad_name((*path, error.instance))
         case _:

@@ -135,10 +135,10 @@ def _node(text: Text, event: Any, kind: type) -> Node:
 
 def _anchored(text: Text, event: Any, anchors: dict[str, Node]) -> Node:
     spot = (event.start_mark.line, event.start_mark.column)
-    name = event.anchor[:60] if text.may_quote(spot) else "..."
     node = anchors.get(event.anchor)
+    if node and node.complete:
+        return node
+    name = event.anchor[:60] if text.may_quote(spot) else "..."
     if node is None:
         raise text.error(f"*{name} has no anchor &{name} before it", spot, "quote a value that begins with *")
-    if not node.complete:
-        raise text.error(f"*{name} is inside its own anchor", spot)
-    return node
+    raise text.error(f"*{name} is inside its own anchor", spot)

@@ -81,5 +81,6 @@ def test_many_wrong_things_are_told_soon_and_not_all() -> None:
     attempt(b"version: 1\ninstances:\n" + b"".join(b" a%d: {port: 1}\n" % number for number in range(30_000)))
     attempt(b"version: 1\ninstances:\n" + b"".join(b" a%d: {port: %d}\n" % (at, at % 65535 + 1) for at in range(5_000)))
     attempt(b"version: 1\ninstances:\n" + b"".join(b" a%d: {port: 2, after: [b%d]}\n" % (at, at) for at in range(200)))
+    attempt(b"version: 1\nx: &x {a: 1}\ninstances:\n" + b"".join(b" a%d: *x\n" % number for number in range(30_000)))
     items = ", ".join(f"x{number}" for number in range(30_000))
     attempt(f"version: 1\ninstances: {{a: {{port: 2000, models: [{items}], gpus: [{items}]}}}}".encode())

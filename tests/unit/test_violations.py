@@ -94,3 +94,9 @@ def test_a_mistyped_key_is_not_missing_too() -> None:
     (found,) = violations({"version": 1, "instances": {"a": {"prot": 1}}})
 
     assert (found.path, found.meant) == (("instances", "a", "prot"), "port")
+
+
+def test_a_mistyped_key_hides_nothing_of_the_right_one() -> None:
+    found = violations({"version": 1, "instances": {"a": {"port": 1, "Secrets": {}, "secrets": "yes"}}})
+
+    assert {violation.path[-1] for violation in found} == {"Secrets", "secrets"}
