@@ -27,7 +27,7 @@ class Host:
     root: Path = Path("/")
     user: bool = False
     systemd: int | None = None
-    """--systemd-version: the manager's version where none is asked."""
+    """--systemd-version: the manager's version where none is asked; 252 is that of Debian 12."""
     layout: Layout = field(default_factory=Layout)
 
     @property

@@ -75,7 +75,9 @@ def _read(error: Any) -> Iterator[Violation]:
         case "required":
             for key in error.validator_value:
                 if key not in error.instance and f"{key!r} is a required" in error.message:
-                    yield Violation(path=(*path, key), message="is missing", hint=f"write {_MISSING[key]}", missing=True)
+                    yield Violation(
+                        path=(*path, key), message="is missing", hint=f"write {_MISSING[key]}", missing=True
+                    )
         case "pattern" if "propertyNames" in error.absolute_schema_path:
             yield _bad_name((*path, error.instance))
         case _:

@@ -33,7 +33,7 @@ class Settings:
     def host(self, *, systemd: int | None = None, running: bool = False) -> "Host":
         """The host that --root and --user name; with `running` it must be one that can have servers.
 
-        Raises UsageError where that cannot be.
+        `systemd` is the version that its manager is taken to have. Raises UsageError where that cannot be.
         """
         from ollamactl import observe
         from ollamactl.errors import UsageError
@@ -46,6 +46,17 @@ class Settings:
         if self.user and self.root != "/":
             raise UsageError("--user and --root exclude each other", hint="prepare images for the system's manager")
         return observe.host(root=self.root, user=self.user, systemd=systemd)
+
+    def target(self, systemd: int | None) -> "Host":
+        """The host that a plan is made for. Raises UsageError for another version than that of a running manager."""
+        from ollamactl.errors import UsageError
+
+        if systemd is not None and self.root == "/":
+            raise UsageError(
+                "--systemd-version is for images (--root DIR): a running systemd is asked for its own",
+                hint="to see the files for another host: ollamactl render --systemd-version N",
+            )
+        return self.host(systemd=systemd)
 
 
 class Group(click.Group):
@@ -128,6 +139,11 @@ def replace_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--replace: this spec instead of another."""
     help_text = "Take the place of a fleet that another spec describes."
     return click.option("--replace", is_flag=True, help=help_text)(function)
+
+
+def systemd_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--systemd-version; managers before 247 do not know all settings of the units, and would pass over them."""
+    return click.option("--systemd-version", type=click.IntRange(247, 999), metavar="N", help=help_text)
 
 
 def timeout_option(help_text: str, *, default: str | None = "5m") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

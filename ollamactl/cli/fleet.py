@@ -1,6 +1,6 @@
 """Commands on a spec: check, render, plan, apply, verify, destroy."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,15 @@ from ollamactl.cli.common import (
     only_option,
     replace_option,
     spec_argument,
+    systemd_option,
     timeout_option,
     wait_option,
 )
 from ollamactl.errors import ExitCode, NotPermitted
 from ollamactl.result import Result
+
+if TYPE_CHECKING:
+    from ollamactl.observe import Host
 
 
 @command
@@ -34,7 +38,7 @@ def check(settings: Settings, spec: str | None) -> Result:
 @command
 @spec_argument
 @click.option("--diff", is_flag=True, help="Against what is installed.")
-@click.option("--systemd-version", type=int, metavar="N", help="Render for this systemd instead of the running one.")
+@systemd_option("Render for this systemd instead of the running one.")
 @only_option
 def render(
     settings: Settings, spec: str | None, diff: bool, systemd_version: int | None, only: tuple[str, ...]
@@ -57,16 +61,24 @@ def render(
 @click.option("--diff", is_flag=True, help="Show each file's change.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when there is something to do.")
 @replace_option
+@systemd_option("With --root: the image's systemd; without it 252.")
 @only_option
 def plan(
-    settings: Settings, spec: str | None, diff: bool, exit_code: bool, replace: bool, only: tuple[str, ...]
+    settings: Settings,
+    spec: str | None,
+    diff: bool,
+    exit_code: bool,
+    replace: bool,
+    systemd_version: int | None,
+    only: tuple[str, ...],
 ) -> Result:
     """Show what apply would do, step by step, and why."""
-    return _plan(settings, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only)
+    host = settings.target(systemd_version)
+    return _plan(host, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only)
 
 
 def _plan(
-    settings: Settings,
+    host: "Host",
     name: str,
     spec: str | None,
     *,
@@ -77,7 +89,7 @@ def _plan(
 ) -> Result:
     from ollamactl import report, source, workflow
 
-    planned = workflow.plan(settings.host(), source.read(spec), only=only, replacing=replace)
+    planned = workflow.plan(host, source.read(spec), only=only, replacing=replace)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
     text = report.plan_text(steps, diff=diff)
@@ -103,24 +115,34 @@ def _plan(
 @click.option(
     "--canary", metavar="NAME", default="", help="Change and prove this instance first; the rest if it holds."
 )
+@systemd_option("With --root: the image's systemd; without it 252.")
 @timeout_option("How long servers may take to start, answer and, with --load, to load, all together.")
 @idle_option
 @wait_option
 @only_option
-def apply(settings: Settings, spec: str | None, dry_run: bool, diff: bool, replace: bool, **options: Any) -> Result:
+def apply(
+    settings: Settings,
+    spec: str | None,
+    dry_run: bool,
+    diff: bool,
+    replace: bool,
+    systemd_version: int | None,
+    **options: Any,
+) -> Result:
     """Make the host match the spec, and prove it.
 
     Where a proof fails, what was changed is rolled back.
     """
+    host = settings.target(systemd_version)
     if dry_run:
-        return _plan(settings, "apply", spec, diff=diff, exit_code=False, replace=replace, only=options["only"])
+        return _plan(host, "apply", spec, diff=diff, exit_code=False, replace=replace, only=options["only"])
     from ollamactl import report, source, transaction, workflow
     from ollamactl.output import Progress
 
     text = source.read(spec)
     try:
         with Progress(enabled=progress(settings)) as tell:
-            applied = transaction.apply(settings.host(), text, transaction.Options(replacing=replace, **options), tell)
+            applied = transaction.apply(host, text, transaction.Options(replacing=replace, **options), tell)
     except workflow.NotReadyError as error:
         words = report.refused(error.problems, "FAILED: nothing was changed;")
         return Result(command="apply", exit_code=error.exit_code, problems=error.problems, text=words)

@@ -115,3 +115,22 @@ def test_ctrl_c_ends_it_at_once_and_quietly(image: Path, arguments: list[str]) -
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
         assert process.stderr.read().splitlines()[0].endswith("interrupted by SIGINT")
+
+
+@pytest.mark.parametrize("name", ["plan", "apply"])
+def test_an_image_may_have_another_systemd_and_a_running_one_is_asked(place: Path, name: str) -> None:
+    def steps(version: str) -> str:
+        return ollamactl("plan", "--root", "image", "--systemd-version", version, "--diff", at=place).stdout
+
+    assert ("RestartSteps=" in steps("257"), "RestartSteps=" in steps("252")) == (True, False)
+    assert ollamactl(name, "--root", "image", "--systemd-version", "257", at=place).code == 0
+    live = ollamactl(name, "--systemd-version", "257", at=place)
+    assert live.code == 2
+    assert "ollamactl render --systemd-version N" in live.stderr
+
+
+@pytest.mark.parametrize("version", ["0", "246", "10000", "-1", "x"])
+@pytest.mark.parametrize("name", ["plan", "apply", "render"])
+def test_a_systemd_that_there_is_not_is_refused(place: Path, name: str, version: str) -> None:
+    done = ollamactl(name, "--root", "image", "--systemd-version", version, at=place)
+    assert (done.code, done.stdout) == (2, "")
