@@ -167,6 +167,7 @@ class UnitDir:
         found = [f"{folder}/{entry.name}" for folder in folders for entry in self._scan(folder)]
         found += self._files_below(layout.secrets)
         found += self._files_below(layout.views)
+        found += self._files_below(layout.generations)
         return tuple(sorted(path for path in found if atomic.is_temporary(path)))
 
     def _paths(self, layout: Layout) -> Iterator[str]:
@@ -204,7 +205,7 @@ class UnitDir:
 
     def _scan(self, folder: str) -> "list[os.DirEntry[str]]":
         real = self._real(folder)
-        if folder == self._layout.secrets and self._closed(folder):
+        if folder in (self._layout.secrets, self._layout.generations) and self._closed(folder):
             return []
         try:
             with os.scandir(real) as entries:

@@ -1,0 +1,186 @@
+"""Runs inside a machine: changes a fleet to and fro, and kills each change at another moment, as SIGKILL does.
+
+Usage: killer.py steps FIRST LAST, or killer.py moments COUNT SEED. The specs are /root/old.yaml and /root/new.yaml. It
+prints a line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when all is well). It forks
+from one warm process, so that a kill costs as much as its applies alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2  # noqa: F401  (warm: what an apply imports)
+import jsonschema  # noqa: F401
+import yaml  # noqa: F401
+
+from ollamactl import cli, execute, render, schema, specfile, systemd, transaction  # noqa: F401
+
+OLD, NEW, SPEC = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml"
+FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
+EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
+METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
+
+
+def main() -> None:
+    before = foreign()
+    for where, kill in kills():
+        apply(OLD)
+        shutil.copy(NEW, SPEC)
+        killed = kill()
+        wrong = [*recovered(), *(["a foreign file changed"] if foreign() != before else [])]
+        print(json.dumps({"at": where, "killed": killed, "wrong": wrong}), flush=True)
+        if not killed and sys.argv[1] == "steps":
+            return  # there are no more steps than that
+
+
+def kills() -> Iterator[tuple[str, Callable[[], bool]]]:
+    if sys.argv[1] == "steps":
+        for number in range(int(sys.argv[2]), int(sys.argv[3])):
+            yield f"effect {number}", partial(killed_at, number)
+    else:
+        started = time.monotonic()
+        apply(NEW)
+        whole = time.monotonic() - started
+        chance = random.Random(int(sys.argv[3]))
+        for _ in range(int(sys.argv[2])):
+            seconds = chance.uniform(0, whole)
+            yield (
+                f"{seconds:.3f} s",
+                lambda seconds=seconds: forked(lambda: run("apply", SPEC), seconds) == -signal.SIGKILL,
+            )
+
+
+def killed_at(number: int) -> bool:
+    return forked(lambda: dying_at(number)) == -signal.SIGKILL
+
+
+def killed_after(seconds: float) -> bool:
+    return forked(lambda: run("apply", SPEC), seconds) == -signal.SIGKILL
+
+
+def dying_at(number: int) -> int:
+    """An apply that is killed just before it does its effect of that number."""
+    counter = itertools.count()
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def effect(*args: Any, **options: Any) -> Any:
+            if next(counter) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **options)
+
+        return effect
+
+    for name in EFFECTS:
+        setattr(os, name, dying(getattr(os, name)))
+    call = systemd.Manager._call
+    deadly = dying(call)
+
+    def called(manager: Any, method: str, *args: Any, **options: Any) -> Any:
+        return (deadly if method in METHODS else call)(manager, method, *args, **options)
+
+    systemd.Manager._call = called  # type: ignore[method-assign]
+    return run("apply", SPEC)
+
+
+def recovered() -> list[str]:
+    """What is wrong after the next apply."""
+    code, envelope = told("apply", SPEC)
+    wrong = [] if code == 0 else [f"the next apply ends with {code}: {envelope['problems']}"]
+    wrong += [f"{proof['instance']} is not proved" for proof in envelope["data"].get("proofs", []) if not proof["ok"]]
+    code, envelope = told("apply", SPEC)
+    if envelope["changed"]:
+        wrong.append(f"there is still something to do: {envelope['data']['steps'][0]}")
+    wrong += [
+        f"left behind: {path}" for top in ("/etc", "/var/lib/ollamactl") for path in Path(top).rglob(".ollamactl-*")
+    ]
+    shown = subprocess.run(
+        ["systemctl", "show", "--property=Id,NeedDaemonReload,ActiveState", "ollama@*", "ollama-fleet.target"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    if "NeedDaemonReload=yes" in shown:
+        wrong.append("systemd has not read its files")
+    links = sorted(path.name for path in Path("/etc/systemd/system/ollama-fleet.target.wants").iterdir())
+    if links != ["ollama@changed.service", "ollama@new.service"]:
+        wrong.append(f"links: {links}")
+    return wrong
+
+
+def apply(spec: str) -> None:
+    shutil.copy(spec, SPEC)
+    code, envelope = told("apply", SPEC)
+    assert code == 0, envelope
+
+
+def told(*words: str) -> tuple[int, dict[str, Any]]:
+    """A whole run in a process of its own, with what it says."""
+    reading, writing = os.pipe()
+
+    def work() -> int:
+        os.dup2(writing, 1)
+        return run(*words, "--output", "json")
+
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        leave(work)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        text = stream.read()
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), json.loads(text)
+
+
+def forked(work: Callable[[], int], seconds: float | None = None) -> int:
+    """The end of a process that does the work, killed after some seconds if it still runs."""
+    pid = os.fork()
+    if not pid:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        leave(work)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def leave(work: Callable[[], int]) -> None:
+    code = 99
+    try:
+        code = work()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def run(*words: str) -> int:
+    with contextlib.suppress(io.UnsupportedOperation):
+        try:
+            cli.main(list(words))
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
+def foreign() -> list[str]:
+    return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in FOREIGN]
+
+
+if __name__ == "__main__":
+    main()

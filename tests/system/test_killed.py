@@ -1,0 +1,69 @@
+"""kill -9 at any point, then apply again: the fleet is what its spec says, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.container import Container
+from tests.system.fleethost import UNITS
+
+MOMENTS = int(os.environ.get("OLLAMACTL_KILLS", "24"))
+"""How many random moments; `make soak` asks for 200."""
+LAST = 200
+"""More effects than any of these applies has: the run ends with the first that is not reached."""
+
+HEAD = """\
+version: 1
+ollama: {binary: /usr/local/bin/ollama-standin}
+defaults: {gpus: none}
+instances:
+"""
+OLD = HEAD + (
+    "  changed: {port: 12000, models: [llama3], context_length: 4096, secrets: {TOKEN: one}}\n"
+    "  old: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
+)
+NEW = HEAD + (
+    "  changed: {port: 12000, models: [llama3], context_length: 2048, secrets: {TOKEN: two}}\n"
+    "  new: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
+)
+
+
+@pytest.fixture
+def machine() -> Any:
+    with Container.boot("bookworm", store=True) as booted:
+        booted.write("/root/old.yaml", OLD)
+        booted.write("/root/new.yaml", NEW)
+        booted.write(f"{UNITS}/ollama@old.service.d/override.conf", "[Service]\nNice=1\n")
+        booted.write(f"{UNITS}/mine.service", "[Service]\nExecStart=/bin/true\n")
+        booted.write("/root/killer.py", (Path(__file__).parent / "killer.py").read_text())
+        yield booted
+
+
+def kills(machine: Container, *words: str) -> list[dict[str, Any]]:
+    """Each kill, and what was wrong after it."""
+    command = f"eval $(grep ^export $(command -v ollamactl)); exec python3 /root/killer.py {' '.join(words)}"
+    done = machine.run(command, timeout=1800)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 30), (30, LAST)])
+def test_at_every_step_of_an_apply(machine: Container, first: int, last: int) -> None:
+    rows = kills(machine, "steps", str(first), str(last))
+
+    assert [row for row in rows if row["wrong"]] == []
+    assert 20 < len(rows) < LAST
+    assert [row["killed"] for row in rows] == [*[True] * (len(rows) - 1), last < LAST]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_at_random_moments(machine: Container, seed: int) -> None:
+    rows = kills(machine, "moments", str(MOMENTS // 2), str(seed))
+
+    assert [row for row in rows if row["wrong"]] == []
+    assert len(rows) == MOMENTS // 2
+    assert sum(row["killed"] for row in rows) > len(rows) / 2
