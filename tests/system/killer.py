@@ -21,19 +21,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import jinja2  # noqa: F401  (warm: what an apply imports)
-import jsonschema  # noqa: F401
-import yaml  # noqa: F401
-
-from ollamactl import cli, execute, render, schema, specfile, systemd, transaction  # noqa: F401
+from ollamactl import cli, systemd
 
 OLD, NEW, SPEC = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
 EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
 METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
+
+
+for name in ("jinja2", "jsonschema", "yaml", "ollamactl.specfile", "ollamactl.transaction", "ollamactl.render"):
+    import_module(name)  # warm: what an apply imports
 
 
 def main() -> None:
@@ -59,10 +60,7 @@ def kills() -> Iterator[tuple[str, Callable[[], bool]]]:
         chance = random.Random(int(sys.argv[3]))
         for _ in range(int(sys.argv[2])):
             seconds = chance.uniform(0, whole)
-            yield (
-                f"{seconds:.3f} s",
-                lambda seconds=seconds: forked(lambda: run("apply", SPEC), seconds) == -signal.SIGKILL,
-            )
+            yield f"{seconds:.3f} s", partial(killed_after, seconds)
 
 
 def killed_at(number: int) -> bool:
@@ -93,7 +91,7 @@ def dying_at(number: int) -> int:
     def called(manager: Any, method: str, *args: Any, **options: Any) -> Any:
         return (deadly if method in METHODS else call)(manager, method, *args, **options)
 
-    systemd.Manager._call = called  # type: ignore[method-assign]
+    setattr(systemd.Manager, "_call", called)  # noqa: B010 - its type is another
     return run("apply", SPEC)
 
 
