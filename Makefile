@@ -2,13 +2,14 @@
 PYTHON = /usr/bin/python3
 RUN = $(PYTHON) -m tests.run
 
-.PHONY: help test unit lint demo bench clean
+.PHONY: help test unit lint demo bench soak clean
 help:
 	@echo 'make test    everything: lint, unit tests, system tests on a real systemd with a real Ollama'
 	@echo 'make unit    only what needs neither root nor containers'
 	@echo 'make lint    ruff, mypy --strict, and the contract between program and documents'
 	@echo 'make demo    a tour through the program in a container; touches nothing of this machine but the cache'
 	@echo 'make bench   the speed table, as ratios against systemctl'
+	@echo 'make soak    what takes too long for every test run; SPECS=100000 VALUES=10000 say how many'
 	@echo 'make clean   removes the cache'
 
 test:
@@ -21,6 +22,8 @@ demo:
 	$(RUN) demo
 bench:
 	$(RUN) bench
+soak:
+	SOAK_SPECS=$(or $(SPECS),100000) SOAK_VALUES=$(or $(VALUES),10000) $(RUN) soak
 clean:
 	$(PYTHON) -m tests.lab clean
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

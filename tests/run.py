@@ -1,4 +1,4 @@
-"""`make test`, `make lint`, `make demo`, `make bench`: installs what a machine lacks, then runs.
+"""`make test`, `make lint`, `make demo`, `make bench`, `make soak`: installs what a machine lacks, then runs.
 
 Runs with Debian's own Python before anything is installed, so it uses the standard library alone.
 """
@@ -25,12 +25,14 @@ LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "type
 
 
 def main(target: str) -> int:
-    """One of unit, lint, all, demo, bench; returns the exit status."""
+    """One of unit, lint, all, demo, bench, soak; returns the exit status."""
     os.chdir(CHECKOUT)
     ensure_packages()
-    steps = {"unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench]}[target]
+    steps = {
+        "unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench], "soak": [soak],
+    }  # fmt: skip
     started = time.monotonic()
-    for step in steps:
+    for step in steps[target]:
         if status := step():
             return status
     if target == "all":
@@ -95,7 +97,7 @@ def system() -> int:
         print(f"NOT RUN: the system tests, because {reason}.", flush=True)
         return 1
     subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
-    return pytest("-m", "system", "-n", "2", "--dist", "loadgroup", "tests/system")
+    return pytest("-m", "system", "-n", "2", "--dist", "loadgroup", "tests/system", "tests/soak")
 
 
 def obstacle() -> str:
@@ -117,6 +119,12 @@ def bench() -> int:
     """The speed table."""
     subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm"], cwd=CHECKOUT, check=True)
     return subprocess.run([PYTHON, "-m", "tests.bench"], cwd=CHECKOUT).returncode
+
+
+def soak() -> int:
+    """All of what every `make test` runs a small share of; SOAK_SPECS and SOAK_VALUES say how many."""
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
+    return pytest("-n", "2", "--dist", "loadgroup", "tests/soak")
 
 
 def pytest(*arguments: str) -> int:
