@@ -38,13 +38,16 @@ def flush() -> None:
     sys.stderr.flush()
 
 
-def ask(question: str) -> bool:
-    """A question to the person at the terminal; no where nobody is there to answer."""
+def ask(question: str) -> bool | None:
+    """A question to the person at the terminal; None where nobody is there to answer."""
     if not sys.stdin.isatty():
-        return False
+        return None
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # Ctrl-D
+        sys.stderr.write("\n")
+    return answer.strip().lower() in ("y", "yes")
 
 
 class Progress:

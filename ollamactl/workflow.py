@@ -197,7 +197,10 @@ def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
 def plan_destroy(host: Host) -> Planned:
     """The plan that leaves nothing of a fleet but its models."""
     nothing = Compiled(fleet=Fleet(), facts=Facts(layout=host.layout), files=(), there=host.files.managed(host.layout))
-    return make_plan(host, nothing)
+    planned = make_plan(host, nothing)
+    # Nobody took the instances out of a spec.
+    steps = (s if s.kind is StepKind.RELOAD else replace(s, cause="destroy was asked for") for s in planned.plan.steps)
+    return replace(planned, plan=replace(planned.plan, steps=tuple(steps)))
 
 
 def installed(host: Host) -> Compiled:
@@ -221,8 +224,14 @@ def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = (
 
 def require_root(host: Host, command: str) -> None:
     """Raises NotPermitted, with the command to type, where the system's units are to be changed without root."""
-    if os.geteuid() == 0 or host.user or os.access(f"{host.root}{host.layout.unit_dir}", os.W_OK):
+    if os.geteuid() == 0 or host.user:
         return
+    place = host.root / host.layout.unit_dir.lstrip("/")
+    there = next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
+    if os.access(there, os.W_OK):
+        return
+    if host.offline:
+        raise NotPermitted(f"{command} changes files below {there}", hint="type the same command with sudo")
     raise NotPermitted(
         f"{command} changes units in {host.layout.unit_dir}, which only root may",
         hint=f"sudo ollamactl {command} ..., or run servers of your own with: ollamactl --user {command} ...",
@@ -230,11 +239,13 @@ def require_root(host: Host, command: str) -> None:
 
 
 def locked(host: Host, tell: Tell, *, wait: bool = True) -> AbstractContextManager[None]:
-    """The one lock of this host's fleet; waits for another apply, or raises HostError where `wait` is false."""
-    if host.offline:
-        path = f"{host.root}/run/lock/ollamactl.lock"
-    elif host.user:
-        path = f"{host.layout.state_dir}/lock"
-    else:
-        path = LOCK
+    """The one lock of this host's fleet; waits for another apply, or raises HostError where `wait` is false.
+
+    Its file stays, below a /run.
+    """
+    path = f"{host.root}{LOCK}" if host.offline else LOCK
+    if host.user:
+        runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+        # Without that folder there is no manager either, which has a better message.
+        path = f"{runtime if Path(runtime).is_dir() else host.layout.state_dir}/ollamactl.lock"
     return lock.acquire(Path(path), wait=wait, on_wait=lambda words: tell("", words))

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +31,12 @@ class Settings:
     def look(self) -> str:
         """The command that shows how these servers are; empty where none can run."""
         return "" if self.root != "/" else f"ollamactl {'--user ' if self.user else ''}status"
+
+    def typed(self, command: str) -> str:
+        """The command with what it takes to mean the same host."""
+        if self.user:
+            return f"ollamactl --user {command}"
+        return f"sudo ollamactl {command}" if self.root == "/" else f"ollamactl --root {quote(self.root)} {command}"
 
     def host(self, *, systemd: int | None = None, running: bool = False) -> "Host":
         """The host that --root and --user name; with `running` it must be one that can have servers.
@@ -83,7 +91,12 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--output", "-o", type=click.Choice(["human", "json"]), help="For people, or one JSON document.")
     @click.option("--quiet", "-q", is_flag=True, default=None, help="No progress and no notes; errors stay.")
     @click.option("--verbose", "-v", is_flag=True, default=None, help="Say what was found where all is well, too.")
-    @click.option("--root", metavar="DIR", help="Prepare the image below DIR: files and links only, no manager.")
+    @click.option(
+        "--root",
+        metavar="DIR",
+        callback=_folder,
+        help="Prepare the image below DIR: files and links only, no manager.",
+    )
     @click.option("--user", is_flag=True, default=None, help="Your own service manager instead of the system's.")
     @wraps(function)
     def wrapper(**parameters: Any) -> Any:
@@ -157,6 +170,16 @@ def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--no-wait."""
     help_text = "Fail at once where another ollamactl is at work, and say who."
     return click.option("--no-wait", "wait", is_flag=True, flag_value=False, default=True, help=help_text)(function)
+
+
+def _folder(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Its real path; not even an unset variable in a script (an empty DIR) may mean the folder that one is in."""
+    if value is None:
+        return None
+    if not value or not Path(value).is_dir():
+        raise click.BadParameter(f"there is no folder {value!r}")
+    return str(Path(value).resolve())
+
 
 
 def idle_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -187,13 +187,18 @@ def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float, wait: 
     host = settings.host()
     if not dry_run:
         workflow.require_root(host, "destroy")
-    planned = workflow.plan_destroy(host)
-    if dry_run or not planned.plan.changes:
-        data = {"steps": report.plan_data(planned.plan)}
-        text = report.plan_text(planned.plan) if planned.plan.changes else "No fleet is installed here."
-        return Result(command="destroy", changed=bool(planned.plan.changes), data=data, text=text)
-    if not yes and not ask(f"{report.plan_text(planned.plan)}\nStop and remove all of this?"):
-        raise NotPermitted("nothing was destroyed: it was not confirmed", hint="ollamactl destroy --yes")
+    plan = workflow.plan_destroy(host).plan
+    unasked = f"without a question: {settings.typed('destroy --yes')}"
+    text = "No fleet is installed here."
+    if plan.changes:
+        homes = f"The servers' homes below {host.layout.instance_state} go too; models stay."
+        text = f"{report.plan_text(plan)}\n{homes}"
+    if dry_run or not plan.changes:
+        said = f"{text}\nNothing was changed; {unasked}" if plan.changes else text
+        return Result(command="destroy", changed=bool(plan.changes), data={"steps": report.plan_data(plan)}, text=said)
+    if not yes and not (answer := ask(f"{text}\nStop and remove all of this?")):
+        why = "there is no terminal to ask at" if answer is None else "it was not confirmed"
+        raise NotPermitted(f"nothing was destroyed: {why}", hint=f"{unasked}; only to look: add --dry-run")
     with Progress(enabled=progress(settings)) as tell:
         applied = transaction.destroy(host, transaction.Options(timeout=timeout, wait=wait), tell)
     return applied_result("destroy", applied, settings)

@@ -1,11 +1,14 @@
 """Exit codes and the JSON envelope: what scripts and Ansible rely on, for each way in which a command can end."""
 
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ollamactl import __version__
-from tests.cli.command import BROKEN, FLEET, ollamactl
+from tests.cli.command import BROKEN, FLEET, NOBODY, command, environment, ollamactl
 from tests.cli.conftest import needs_root
 
 KEYS = ["ollamactl", "command", "status", "changed", "problems", "data"]
@@ -73,8 +76,72 @@ def test_destroy_asks_first_and_nobody_answers(image: Path) -> None:
     before = sorted(path for path in image.rglob("*") if path.is_file())
     done = ollamactl("destroy", "--root", "image", at=image)
     assert (done.code, done.stdout) == (77, "")
-    assert "hint: ollamactl destroy --yes" in done.stderr
+    assert done.stderr == (
+        "error: nothing was destroyed: there is no terminal to ask at\n"
+        f"  hint: without a question: ollamactl --root {image}/image destroy --yes; only to look: add --dry-run\n"
+    )
     assert sorted(path for path in image.rglob("*") if path.is_file()) == before
+
+
+def test_destroy_may_be_declined_and_looked_at(image: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        asked = subprocess.run(
+            command("destroy", "--root", "image"),
+            cwd=image,
+            env=environment(),
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    shown = ollamactl("destroy", "--root", "image", "--dry-run", at=image)
+    unasked = f"without a question: ollamactl --root {image}/image destroy --yes"
+    assert (asked.returncode, asked.stdout) == (77, "")
+    assert asked.stderr.endswith(
+        "Stop and remove all of this? [y/N] error: nothing was destroyed: it was not confirmed\n"
+        f"  hint: {unasked}; only to look: add --dry-run\n"
+    )
+    homes = "The servers' homes below /var/lib/ollamactl-instances go too; models stay.\n"
+    assert shown.stdout.endswith(f"\nPlan: 6 files to remove.\n{homes}Nothing was changed; {unasked}\n")
+    assert asked.stderr.startswith(shown.stdout.partition("Nothing was changed;")[0])
+    rows = ollamactl("destroy", "--root", "image", "--dry-run", "-ojson", at=image).envelope["data"]["steps"]
+    assert {row["cause"] for row in rows} == {"destroy was asked for"}
+
+
+def test_destroy_leaves_nothing_of_an_image_but_the_lock(image: Path) -> None:
+    assert ollamactl("destroy", "--root", "image", "--yes", at=image).code == 0
+    left = [path for path in (image / "image").rglob("*") if "ollama" in path.name]
+    assert left == [image / "image/run/lock/ollamactl.lock"]
+    assert ollamactl("destroy", "--root", "image", "--dry-run", at=image).stdout == "No fleet is installed here.\n"
+
+
+@pytest.mark.parametrize("name", ["check", "plan", "apply", "render", "init", "gpus", "status", "destroy", "schema"])
+@pytest.mark.parametrize("root", ["nowhere", "", "fleet.yaml"])
+def test_an_image_must_be_a_folder_that_is_there(place: Path, name: str, root: str) -> None:
+    done = ollamactl(name, "--root", root, at=place)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: Invalid value for '--root': there is no folder {root!r}\n")
+    assert not (place / "nowhere").exists()
+
+
+@needs_root
+def test_an_image_of_a_users_own_needs_no_root_and_a_strangers_does(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    mine, roots = tmp_path / "mine", tmp_path / "roots"
+    mine.mkdir()
+    os.chown(mine, NOBODY, NOBODY)
+    roots.mkdir()
+    done = ollamactl("apply", "--root", str(mine), "-", stdin=FLEET, as_nobody=True)
+    assert (done.code, done.stdout) == (0, "Done: 6 files written.\n")
+    done = ollamactl("apply", "--root", str(roots), "-", stdin=FLEET, as_nobody=True)
+    assert (done.code, done.stdout) == (77, "")
+    assert done.stderr == (f"error: apply changes files below {roots}\n  hint: type the same command with sudo\n")
 
 
 def test_a_host_without_a_manager_fails_with_what_could_help(place: Path) -> None:

@@ -135,13 +135,13 @@ def test_destroy_asks_first_and_shows_what_would_go(host: FleetHost) -> None:
 
     assert (dry.code, dry.changed) == (0, True)
     assert dry.steps[:4] == [
-        f"stop {unit('one')}: no longer in the spec",
-        f"stop {unit('two')}: no longer in the spec",
-        f"stop {TARGET}: the fleet is empty",
-        f"disable {unit('one')}: no longer in the spec",
+        f"stop {unit('one')}: destroy was asked for",
+        f"stop {unit('two')}: destroy was asked for",
+        f"stop {TARGET}: destroy was asked for",
+        f"disable {unit('one')}: destroy was asked for",
     ]
     assert unasked.returncode == 77
-    assert "ollamactl destroy --yes" in unasked.stderr
+    assert "there is no terminal to ask at\n  hint: without a question: sudo ollamactl destroy --yes" in unasked.stderr
     assert (host.files(), host.invocations("one", "two")) == before
 
 

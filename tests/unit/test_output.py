@@ -60,7 +60,7 @@ def test_no_name_is_too_odd_to_be_printed(monkeypatch: pytest.MonkeyPatch, encod
 
 def test_nobody_at_the_terminal_means_no(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert output.ask("Really?") is False
+    assert output.ask("Really?") is None
     assert capsys.readouterr() == ("", "")
 
 
@@ -71,14 +71,14 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False), ("yeah\n", False)],
+    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False), ("yeah\n", False), ("y", True)],
 )
 def test_a_question_is_answered_by_yes_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, meant: bool
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     assert output.ask("Really?") is meant
-    assert capsys.readouterr() == ("", "Really? [y/N] ")
+    assert capsys.readouterr() == ("", f"Really? [y/N] {'' if typed.endswith(chr(10)) else chr(10)}")
 
 
 def test_progress_is_a_line_each_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
