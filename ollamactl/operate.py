@@ -160,8 +160,10 @@ def server_environment(host: Host, compiled: Compiled, instance: Instance) -> Se
         hidden=serverenv.secret_names(file.data.decode(errors="replace")) if file else (),
         overridden=bool(not host.offline and overrides.read(host.manager, host.layout, compiled.fleet, units)),
     )
-    notes = [f"its secrets are in {secrets}, which only root may read"] if file and file.unread else []
-    notes += [f"more is in {path}" for path in serverenv.environment_files(drop_in) if path != secrets]
+    more = serverenv.environment_files(drop_in)
+    hidden = secrets in more and (file is None or file.unread)
+    notes = [f"its secrets are in {secrets}, which only root may read"] if hidden else []
+    notes += [f"more is in {path}" for path in more if path != secrets]
     if process is None and state and state.main_pid:
         notes.append("what the running server was started with shows to root only")
     return replace(found, notes=(*found.notes, *(Note("", words) for words in notes)))

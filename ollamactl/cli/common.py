@@ -172,16 +172,6 @@ def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--no-wait", "wait", is_flag=True, flag_value=False, default=True, help=help_text)(function)
 
 
-def _folder(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Its real path; not even an unset variable in a script (an empty DIR) may mean the folder that one is in."""
-    if value is None:
-        return None
-    if not value or not Path(value).is_dir():
-        raise click.BadParameter(f"there is no folder {value!r}")
-    return str(Path(value).resolve())
-
-
-
 def idle_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--when-idle[=TIME]; the bare word is spelled out before the line is parsed."""
     return click.option(
@@ -199,6 +189,15 @@ PATIENCE = "10m"
 def spelled_out(argv: list[str]) -> list[str]:
     """The command line with TIME for each bare --when-idle: click would take the next word for it."""
     return [f"{word}={PATIENCE}" if word == "--when-idle" else word for word in argv]
+
+
+def _folder(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Its real path; not even an unset variable in a script (an empty DIR) may mean the folder that one is in."""
+    if value is None:
+        return None
+    if not value or not Path(value).is_dir():
+        raise click.BadParameter(f"there is no folder {value!r}")
+    return str(Path(value).resolve())
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
