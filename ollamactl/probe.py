@@ -8,12 +8,18 @@ for the answer, uses httpx.
 import http.client
 import json
 import math
+import socket
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ollamactl.errors import OllamactlError
 from ollamactl.quantity import format_duration
+
+if TYPE_CHECKING:
+    import httpx
 
 _MAX_ANSWER = 16 << 20
 """Bytes read of an answer at most: a process that squats on the port may send anything."""
@@ -56,15 +62,40 @@ def dial_address(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compares, binds nothing
 
 
+class _Socket(socket.socket):
+    """Every wait on it ends at one moment; socket's own time-out starts anew with each byte that somebody drips."""
+
+    until = math.inf
+    """A time.monotonic()."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As socket's; http.client reads by this alone."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(left)
+        return super().recv_into(*arguments)
+
+
+class _Connection(http.client.HTTPConnection):
+    sock: _Socket | None
+
+    def connect(self) -> None:
+        """Within the connection's time-out, and without a word of HTTP yet."""
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = _Socket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Server:
     """One server's API on one kept connection; every method raises Unreachable, Silent or Strange."""
 
     def __init__(self, host: str, port: int, *, timeout: float) -> None:
-        """`timeout` in seconds is for connecting and for each answer."""
+        """`timeout` in seconds is for connecting, and for each answer from its first byte to its last."""
         self.address = dial_address(host)
         self.port = port
         self._timeout = timeout
-        self._connection = http.client.HTTPConnection(self.address, port, timeout=timeout)
+        self._connection = _Connection(self.address, port, timeout=timeout)
 
     def __enter__(self) -> "Server":
         return self
@@ -103,6 +134,8 @@ class Server:
     def _get(self, path: str) -> Any:
         try:
             self._connection.request("GET", path)
+            if self._connection.sock:
+                self._connection.sock.until = time.monotonic() + self._timeout
             response = self._connection.getresponse()
             body = self._read(response)
         except ConnectionRefusedError as error:
@@ -124,13 +157,10 @@ class Server:
             raise Strange(f"GET {path} does not answer JSON") from error
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
-        """The body; an answer that goes on and on is cut off by size and by time."""
-        until = time.monotonic() + self._timeout
+        """The body; an answer that goes on and on is cut off by its size."""
         body = bytearray()
         while len(body) < _MAX_ANSWER and (part := response.read1(1 << 16)):
             body += part
-            if time.monotonic() > until:
-                raise TimeoutError
         response.close()  # frees the connection for the next question
         return bytes(body)
 
@@ -147,23 +177,66 @@ def load(host: str, port: int, model: str, *, timeout: float = math.inf, connect
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     timeout = max(0.05, timeout)
     limits = httpx.Timeout(None if math.isinf(timeout) else timeout, connect=min(timeout, connect_timeout))
+    late = Silent(f"{model} was not loaded within {format_duration(max(1, round(min(timeout, 1e9))))}")
+    end = _End(timeout)
     try:
-        with httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
-            answer = client.post("/api/generate", json={"model": model, "stream": False})
-            if answer.status_code == httpx.codes.BAD_REQUEST:
-                answer = client.post("/api/embed", json={"model": model, "input": ""})
+        with end, httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
+            status, body = _post(client, end, "/api/generate", {"model": model, "stream": False})
+            if status == httpx.codes.BAD_REQUEST:
+                status, body = _post(client, end, "/api/embed", {"model": model, "input": ""})
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise Unreachable(str(error)) from error
     except httpx.TimeoutException as error:
-        raise Silent(f"{model} was not loaded within {format_duration(max(1, round(timeout)))}") from error
+        raise late from error
     except httpx.HTTPError as error:
-        raise Strange(f"the server closed the connection while loading {model}") from error
-    if answer.is_error:
+        raise late if end.come else Strange(f"the server closed the connection while loading {model}") from error
+    if end.come:
+        raise late
+    if status >= httpx.codes.BAD_REQUEST:
         try:
-            words = _member(answer.json(), "error")
+            words = _member(json.loads(body), "error")
         except (ValueError, RecursionError):
             words = ""
-        raise Strange(f"loading {model} failed: {_plain(words or answer.text or answer.status_code)}")
+        raise Strange(f"loading {model} failed: {_plain(words or body.decode(errors='replace') or status)}")
+
+
+class _End:
+    """Shuts a client's connections at a moment: its own time-outs start anew with each byte that comes."""
+
+    def __init__(self, seconds: float) -> None:
+        self.come = False
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._shut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def watch(self, event: str, details: dict[str, Any]) -> None:
+        """httpcore's `trace` extension, the way to a client's sockets."""
+        if event == "connection.connect_tcp.complete":
+            self._sockets.append(details["return_value"].get_extra_info("socket"))
+
+    def _shut(self) -> None:
+        self.come = True
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def _post(client: "httpx.Client", end: _End, path: str, question: dict[str, Any]) -> tuple[int, bytes]:
+    """Status and body, as much of it as an answer may have."""
+    plain = {"Accept-Encoding": "identity"}
+    with client.stream("POST", path, json=question, headers=plain, extensions={"trace": end.watch}) as answer:
+        body = bytearray()
+        for part in answer.iter_raw():
+            body += part
+            if len(body) > _MAX_ANSWER:
+                break
+        return answer.status_code, bytes(body)
 
 
 def _member(answer: Any, name: str) -> Any:

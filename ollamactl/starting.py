@@ -21,6 +21,8 @@ from ollamactl.verify import Subject, prove
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit"}
 _WATCH_SECONDS = 0.5
 _FIRST_LOOK_SECONDS = 0.1
+_GRACE_SECONDS = 1.0
+"""For answers that come with the end of the time for all, in better words than none."""
 LATE_HINT = "wait longer with --when-idle=TIME, or cut its clients off: the same command without --when-idle"
 
 
@@ -151,6 +153,9 @@ class Starter:
                 looked, self.slow = True, pending & self.waiting.keys()
                 changed |= self.slow
             self._look(changed & pending)
+            if time.monotonic() > self.deadline + _GRACE_SECONDS:
+                for unit in pending:
+                    self.interviewer.give_up(self.asked[unit])
         # Not on the way of an exception: a late answer would write to whatever has this number then.
         with telling:  # the last answer is known before its thread has written
             os.close(wake)

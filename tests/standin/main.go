@@ -20,6 +20,7 @@
 //	STANDIN_HANG=1            * accept and never answer HTTP (but /standin/); STANDIN_HANG_MS=N: only after N ms
 //	STANDIN_HANG_RUNNER=1     * only generate, chat and embed never answer (a hung runner)
 //	STANDIN_DELAY_MS=N        * every answer comes N ms late
+//	STANDIN_ENDLESS=TEXT      * in place of an answer this text again and again, every STANDIN_DELAY_MS ms
 //	STANDIN_STATUS=N          * every answer is an empty one with HTTP status N
 //	STANDIN_VERSION=V         * /api/version says V
 //	STANDIN_MODELS=A=DIGEST,B * list these instead of the store's; without a digest a made-up one

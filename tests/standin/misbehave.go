@@ -96,6 +96,10 @@ func misbehave(w http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true
 	}
+	if text := get("STANDIN_ENDLESS"); text != "" {
+		endless(w, text)
+		return true
+	}
 	if !pause(r, ms("STANDIN_DELAY_MS")) {
 		return true
 	}
@@ -104,6 +108,21 @@ func misbehave(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	return false
+}
+
+// endless is no HTTP of Go's: whatever the text is, it goes out as it stands until the client is gone.
+func endless(w http.ResponseWriter, text string) {
+	connection, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer connection.Close()
+	for {
+		if _, err := connection.Write([]byte(text)); err != nil {
+			return
+		}
+		time.Sleep(ms("STANDIN_DELAY_MS"))
+	}
 }
 
 // pause waits, and says false when the client has gone away meanwhile.

@@ -111,9 +111,17 @@ def test_what_answers_like_no_ollama_fails_the_proof_at_once(host: FleetHost, st
     assert status in ran.failed_checks("one")["http"]["found"]
 
 
-def test_a_server_that_hangs_while_its_unit_is_active_is_found_out(host: FleetHost) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"STANDIN_HANG": "1"}, id="silent"),
+        pytest.param({"STANDIN_ENDLESS": "x", "STANDIN_DELAY_MS": "1000"}, id="drips"),
+        pytest.param({"STANDIN_ENDLESS": "HTTP/1.1 100 Continue\r\n\r\n"}, id="continues"),
+    ],
+)
+def test_a_server_that_hangs_while_its_unit_is_active_is_found_out(host: FleetHost, how: dict[str, str]) -> None:
     host.applied(FLEET)
-    host.misbehave(11434, STANDIN_HANG="1")
+    host.misbehave(11434, **how)
 
     status, verified, ran = (
         host.json("status"),

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from ollamactl import probe
 from ollamactl.model import Instance
 from ollamactl.observed import Active, UnitState
 from ollamactl.plan import StepKind
@@ -65,6 +66,17 @@ def test_a_server_that_never_answers_is_waited_for_until_the_time_is_up(lab: Lab
         outcome = lab.execute(*started(named("a", port)), timeout=0.5)
     (proof,) = outcome.proofs
     assert [check.found for check in proof.failures] == ["no HTTP answer, still after 500ms"]
+
+
+def test_whatever_holds_up_a_question_holds_up_no_apply(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other applies wait for this one's lock."""
+    stuck = Event()
+    monkeypatch.setattr(probe.Server, "version", lambda _: str(stuck.wait(20)))
+    begun = time.monotonic()
+    outcome = lab.execute(*started(named("a", free_port())), timeout=0.2)
+    assert time.monotonic() - begun < 5
+    stuck.set()
+    assert [check.found for check in outcome.proofs[0].failures] == ["no answer"]
 
 
 def test_a_server_that_is_late_is_proved_when_it_answers(lab: Lab) -> None:

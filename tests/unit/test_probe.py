@@ -43,6 +43,21 @@ def test_somebody_accepts_and_never_answers() -> None:
         version(port, timeout=0.1)
 
 
+def drip(connection: socket.socket) -> None:
+    """A byte now and then, of a head that never ends."""
+    connection.recv(65536)
+    for byte in b"HTTP/1.1 200 " + b"x" * 1000:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.02)
+
+
+def carry_on(connection: socket.socket) -> None:
+    """RFC 9110, 15.2: a client waits for the final answer, however many interim ones come."""
+    connection.recv(65536)
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def endless(connection: socket.socket) -> None:
     """Answers at once, and goes on and on, as a stream of events does."""
     connection.recv(65536)
@@ -52,11 +67,27 @@ def endless(connection: socket.socket) -> None:
         time.sleep(0.02)
 
 
-def test_an_answer_without_end_is_cut_off_in_time() -> None:
+@pytest.mark.parametrize("talk", [drip, carry_on, endless])
+def test_an_answer_without_end_is_cut_off_in_time(talk: Talk) -> None:
     started = time.monotonic()
-    with talking(endless) as port, pytest.raises(probe.Silent):
+    with talking(talk) as port, pytest.raises(probe.Silent, match=r"^no HTTP answer within 200ms$"):
         version(port, timeout=0.2)
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("talk", [drip, carry_on, endless])
+def test_a_load_without_end_is_cut_off_in_time(talk: Talk) -> None:
+    started = time.monotonic()
+    with talking(talk) as port, pytest.raises(probe.Silent, match=r"^m was not loaded within 1s$"):
+        probe.load("127.0.0.1", port, "m", timeout=0.3)
+    assert time.monotonic() - started < 3
+
+
+def test_the_time_is_for_each_answer_anew() -> None:
+    with ollama(Ollama()) as port, probe.Server("127.0.0.1", port, timeout=0.3) as server:
+        assert server.version()
+        time.sleep(0.4)
+        assert server.tags()
 
 
 DEEP = b"[" * 200_000
