@@ -216,7 +216,7 @@ def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell
         compiled=compiled,
         observed=found,
         plan=undo.undo(applied.planned.plan, before, found),
-        versions=_versions(compiled),
+        versions=_versions(host, compiled),
     )
     undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)
     if undone.outcome.ok and not fleet.instances:
@@ -224,5 +224,8 @@ def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell
     return undone
 
 
-def _versions(compiled: Compiled) -> Mapping[str, str | None]:
-    return {path: binary.version(path) for path in sorted({each.binary for each in compiled.fleet.instances})}
+def _versions(host: Host, compiled: Compiled) -> Mapping[str, str | None]:
+    """By binary; one that is gone since keeps nothing from coming back."""
+    paths = sorted({each.binary for each in compiled.fleet.instances})
+    gone = {path for path in paths if binary.problem(path, others=not host.user)}
+    return {path: None if path in gone else binary.version(path, others=not host.user) for path in paths}

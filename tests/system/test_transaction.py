@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.system.fleethost import SPEC, UNITS, FleetHost, drop_in, edited
+from tests.system.fleethost import SPEC, STANDIN, UNITS, FleetHost, drop_in, edited
 from tests.system.recorded import BROKEN, FLEET, NAMES, generations, listing, shown
 
 
@@ -25,6 +25,20 @@ def test_a_change_that_fails_its_proof_is_rolled_back_and_both_stories_are_told(
     assert [proof["instance"] for proof in failed] == ["llama3"]
     assert host.json("plan", SPEC, "--exit-code").code == 3  # the spec still says what failed
     assert host.applied(FLEET).steps == []
+
+
+def test_what_was_before_comes_back_though_its_program_is_gone(host: FleetHost) -> None:
+    """Its servers cannot start any more, but nothing of the change that failed is left."""
+    old = "/opt/old"
+    host.machine.run(["cp", STANDIN, old])
+    host.applied(FLEET.replace(STANDIN, old))
+    before = listing(host)
+    host.machine.run(["rm", old])
+
+    ran = host.apply(BROKEN)
+
+    assert (ran.code, ran.envelope["data"]["rollback"]["ok"]) == (1, False)
+    assert listing(host) == before
 
 
 def test_a_person_reads_what_failed_and_that_it_was_taken_back(host: FleetHost) -> None:
