@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ollamactl import specfile
+from ollamactl import schema, specfile
 from ollamactl.cli import cli
 from ollamactl.errors import ExitCode, Problem
 from ollamactl.result import STATUS, Result, problem_data
@@ -64,6 +64,14 @@ def test_the_spec_in_readme_is_valid() -> None:
     text = "    version: 1\n" + lines
 
     assert len(specfile.load(text.encode(), name="README.md").fleet.instances) == 3
+
+
+def test_readme_lists_every_key_of_the_spec_and_no_other() -> None:
+    table = README.partition("| | keys |")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", table)
+    whole = schema.load()
+
+    assert sorted(named) == sorted([*whole["properties"], *whole["$defs"]["instance"]["properties"]])
 
 
 def test_hacking_names_only_modules_that_there_are() -> None:

