@@ -88,6 +88,13 @@ def manifests_of(files: Iterable[File], layout: Layout) -> Mapping[str, Manifest
     return found
 
 
+def served(there: Mapping[str, ObservedFile], layout: Layout, instance: str) -> Mapping[str, str]:
+    """The digests of the models that an instance sees, by model, as it is installed."""
+    view = f"{layout.views}/{instance}/"
+    files = ((path.removeprefix(view), file.data) for path, file in there.items() if path.startswith(view))
+    return {model: store.digest(data) for path, data in files if (model := store.listed_as(path))}
+
+
 def remember(host: Host, source: Source, compiled: Compiled) -> None:
     """After an apply that ended well: these files are what the text means. Readable by root only, like secrets."""
     key = _key(source, compiled.facts, ((file.path, file.mode, file.data) for file in compiled.files))

@@ -59,7 +59,16 @@ class Drain:
                 time.sleep(_BETWEEN_SECONDS)
             busy |= {step.subject: words for step in idle if (words := self.at_work(self._pid(step)))}
             idle = [step for step in idle if step.subject not in busy]
-        return busy
+        return busy | self._held(steps, busy)
+
+    def _held(self, steps: Iterable[Step], busy: Mapping[str, str]) -> dict[str, str]:
+        """Units that are idle, but would take one down that is at work."""
+        at_work = {step.group: step.subject for step in steps if step.group and step.subject in busy}
+        return {
+            step.subject: f"{unit} goes down with it: {busy[unit]}"
+            for step in steps
+            if step.subject not in busy and (unit := at_work.get(step.group))
+        }
 
     def _pid(self, step: Step) -> int:
         return self.units[step.subject].main_pid if step.subject in self.units else 0

@@ -17,6 +17,8 @@ class Job:
 
     method: str
     unit: str
+    group: str = ""
+    """The same for jobs, side by side, of which the first brings the others with it (plan.Step)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,11 @@ class Active(StrEnum):
     DEACTIVATING = "deactivating"
     MAINTENANCE = "maintenance"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Active":
+        """A state that came with a newer systemd, as `refreshing` did: the unit is up, or on the way to another one."""
+        return cls.RELOADING
+
 
 UP = (Active.ACTIVE, Active.ACTIVATING, Active.RELOADING)
 """It runs, or is on the way to it."""

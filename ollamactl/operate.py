@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ollamactl import gpus, interrupt, lost, overrides, pins, processes, serverenv, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
+from ollamactl.dependents import with_dependents
 from ollamactl.errors import NotPermitted, Problem, Severity, listed
 from ollamactl.files import File
 from ollamactl.host import Tell
@@ -60,6 +61,8 @@ def control(host: Host, verb: str, names: Collection[str], *, timeout: float, te
                 if kind or i.unit in starting:
                     steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
                 steps.append(Step(kind=StepKind.VERIFY, subject=i.unit, instance=i.name, target=i))
+        servers = {instance.unit: instance for instance in compiled.fleet.instances}
+        steps = with_dependents(steps, planned.observed.units, then=servers, now=servers)
         planned = replace(planned, plan=Plan(steps=tuple(steps)), problems=())
         applied = carry_out(host, planned, load=False, timeout=timeout, tell=tell)
         applied.outcome.idle = ", ".join(f"{count} {words}" for words, count in sorted(idle.items()))

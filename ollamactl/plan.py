@@ -44,6 +44,8 @@ class Step:
     """What is there now (WRITE, REMOVE), for --diff; None where there is nothing."""
     target: Instance | None = field(default=None, repr=False)
     """Whom to prove (WAIT, VERIFY)."""
+    group: str = ""
+    """The same for all that go down together, because one requires the other (STOP, RESTART); empty for one alone."""
 
     @property
     def changes(self) -> bool:
@@ -76,3 +78,17 @@ class Plan:
         if proofs:
             lines.append(f"{StepKind.VERIFY:<8} {', '.join(step.instance for step in proofs)}")
         return "\n".join(lines)
+
+
+def wait_for(instance: Instance) -> Step:
+    """The step that waits for a server's first answer."""
+    return _about(StepKind.WAIT, instance, f"until {instance.listen} answers")
+
+
+def proof_of(instance: Instance) -> Step:
+    """The step that proves a server."""
+    return _about(StepKind.VERIFY, instance, f"proves {instance.listen}")
+
+
+def _about(kind: StepKind, instance: Instance, cause: str) -> Step:
+    return Step(kind=kind, subject=instance.unit, cause=cause, instance=instance.name, target=instance)

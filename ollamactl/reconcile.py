@@ -3,144 +3,44 @@
 import re
 from collections.abc import Iterable, Mapping, Set
 
-from ollamactl import changes
-from ollamactl.files import VIEW_NOTE, File, FileKind, ObservedFile
-from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, instance_name, unit_name
+from ollamactl import changes, dependents
+from ollamactl.disksteps import Scope, file_steps, link_steps, reload_step
+from ollamactl.files import VIEW_NOTE, File, FileKind
+from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, unit_name
 from ollamactl.observed import UP, Active, Observed, Running, UnitState
-from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
+from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind, proof_of, wait_for
+from ollamactl.record import installed_fleet
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
 _SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
-_UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
 _STARTING_SECONDS = 180.0
 """How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
 
 
 def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
     """The steps that make the host match; `only` limits them to some instances and what all share."""
-    scope = _Scope(fleet, observed, only)
+    scope = Scope(fleet, observed, only)
     wanted = {file.path: file for file in desired if fleet.instances and scope.holds(file.instance)}
     causes: dict[str, list[str]] = {}
-    steps = [*_file_steps(wanted, observed, scope, causes)]
-    steps += _link_steps(fleet, observed, scope)
-    steps += _reload_step(steps, fleet, observed, scope)
+    steps = [*file_steps(wanted, observed, scope, causes)]
+    steps += link_steps(fleet, observed, scope)
+    steps += reload_step(steps, fleet, observed, scope)
     handed_over = _handed_over(fleet, observed, scope)
     blind = _blind(wanted, observed)
+    needed = _needed(fleet)
+    units: list[Step] = []
     for instance in fleet.instances:
         if scope.holds(instance.name):
-            steps += _instance_steps(instance, wanted, observed, causes, handed_over, blind)
-    steps += _leaving_steps(observed, scope)
+            units += _instance_steps(instance, wanted, observed, causes, handed_over, blind, needed)
+    units += _leaving_steps(observed, scope)
+    steps += _with_dependents(units, fleet, observed, scope)
     steps += _target_step(fleet, observed)
     if observed.offline:
         steps = [step for step in steps if step.kind in ON_DISK]
     return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
 
 
-class _Scope:
-    """Which instances this apply is about, and which of the host's are leaving."""
-
-    def __init__(self, fleet: Fleet, observed: Observed, only: frozenset[str]) -> None:
-        self.only = only
-        self.named = {instance.name for instance in fleet.instances}
-        self.layout = observed.facts.layout
-        self.leaving = frozenset() if only else observed.ours - self.named
-
-    def holds(self, instance: str) -> bool:
-        return not instance or not self.only or instance in self.only
-
-
-def _file_steps(
-    wanted: Mapping[str, File], observed: Observed, scope: _Scope, causes: dict[str, list[str]]
-) -> Iterable[Step]:
-    """Writes and removals; collects per instance (or "" for all) the causes that a restart will name."""
-    for path, file in wanted.items():
-        seen = observed.files.get(path)
-        if seen and (seen.data == file.data or seen.unread) and seen.mode == file.mode and not seen.exposed:
-            continue
-        if file.kind is FileKind.SECRETS and scope.layout.secrets in observed.files:
-            continue  # nobody but root may see whether it is there
-        why = _write_causes(file, seen)
-        if seen and file.kind is not FileKind.TARGET:
-            causes.setdefault(file.instance, []).extend(why)
-        yield Step(
-            kind=StepKind.WRITE,
-            subject=path,
-            cause=", ".join(why) or _UNTOLD.get(file.kind, "its text changed"),
-            instance=file.instance,
-            file=file,
-            before=seen.data if seen else None,
-        )
-    for path, seen in sorted(observed.files.items()):
-        name = scope.layout.owner(path)
-        if path in wanted or not seen.ours:
-            continue
-        if seen.leftover:
-            cause = "left behind by an apply that was killed"
-        elif name in scope.leaving:
-            cause = "no longer in the spec"
-        elif name and scope.holds(name) and name in scope.named:
-            cause = "no longer needed"
-        elif not name and not scope.named and not scope.only:
-            cause = "the fleet is empty"
-        else:
-            continue
-        yield Step(kind=StepKind.REMOVE, subject=path, cause=cause, instance=name, before=seen.data)
-
-
-def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
-    if seen is None:
-        return ["new"]
-    if seen.data == file.data or seen.unread:
-        return [
-            f"mode {seen.mode:04o} -> {file.mode:04o}" if seen.mode != file.mode else "its folder is open to others"
-        ]
-    if file.kind is FileKind.SECRETS:
-        return ["secrets changed"]
-    if file.kind is FileKind.VIEW:
-        *_, model, tag = file.path.split("/")
-        return [f"{model}:{tag} has a new digest in the store"]
-    if not seen.ours:
-        return ["but somebody else's file is there"]
-    return list(changes.describe(seen.data.decode(errors="replace"), file.data.decode()))
-
-
-def _link_steps(fleet: Fleet, observed: Observed, scope: _Scope) -> Iterable[Step]:
-    at_boot = {i.unit: i for i in fleet.instances if i.wanted_at_boot}
-    for unit, instance in at_boot.items():
-        if unit not in observed.wanted and scope.holds(instance.name):
-            yield Step(kind=StepKind.ENABLE, subject=unit, cause="starts at boot", instance=instance.name)
-    for unit in sorted(observed.wanted - at_boot.keys()):
-        name = instance_name(unit)
-        if name and scope.holds(name):
-            why = "no longer in the spec" if name in scope.leaving else "not to be started at boot"
-            yield Step(kind=StepKind.DISABLE, subject=unit, cause=why, instance=name)
-    if fleet.instances and not observed.target_enabled:
-        yield Step(kind=StepKind.ENABLE, subject=TARGET, cause="brings the fleet up at boot")
-    if not fleet.instances and observed.target_enabled and not scope.only:
-        yield Step(kind=StepKind.DISABLE, subject=TARGET, cause="the fleet is empty")
-
-
-def _reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: _Scope) -> list[Step]:
-    """One daemon-reload where a unit file or a link changed, or where the manager has not read what is there."""
-    counts = (
-        ("file", "written", sum(1 for s in steps if s.kind is StepKind.WRITE and s.file and s.file.is_unit)),
-        ("file", "removed", sum(1 for s in steps if _removes_unit(s, observed))),
-        ("link", "changed", sum(1 for s in steps if s.kind in (StepKind.ENABLE, StepKind.DISABLE))),
-    )
-    parts = [f"{count} {what}{'s' if count > 1 else ''} {how}" for what, how, count in counts if count]
-    if not parts:
-        stale = [i.unit for i in fleet.instances if scope.holds(i.name) and observed.unit(i.unit).need_reload]
-        if stale or observed.unit(TARGET).need_reload:
-            parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]
-    return [Step(kind=StepKind.RELOAD, subject="systemd", cause=", ".join(parts))] if parts else []
-
-
-def _removes_unit(step: Step, observed: Observed) -> bool:
-    of_systemd = step.subject.startswith(f"{observed.facts.layout.unit_dir}/")
-    return step.kind is StepKind.REMOVE and of_systemd and not observed.files[step.subject].leftover
-
-
-def _handed_over(fleet: Fleet, observed: Observed, scope: _Scope) -> Mapping[str, str]:
+def _handed_over(fleet: Fleet, observed: Observed, scope: Scope) -> Mapping[str, str]:
     """Instances whose running server holds the address of another of this fleet: they must stop before it starts.
 
     Name -> the address and its next owner, in words.
@@ -163,6 +63,13 @@ def _blind(wanted: Mapping[str, File], observed: Observed) -> Set[str]:
     }
 
 
+def _needed(fleet: Fleet) -> Set[str]:
+    """Units without which those that are to run cannot: stopping one would stop them, and starting them start it."""
+    servers = {instance.unit: instance for instance in fleet.instances}
+    running = [i for i in fleet.instances if i.requires and i.state is State.RUNNING]
+    return set().union(*(dependents.required(instance.unit, servers) for instance in running))
+
+
 def _instance_steps(
     instance: Instance,
     wanted: Mapping[str, File],
@@ -170,10 +77,11 @@ def _instance_steps(
     causes: Mapping[str, list[str]],
     handed_over: Mapping[str, str],
     blind: Set[str],
+    needed: Set[str],
 ) -> Iterable[Step]:
     name, unit, state = instance.name, instance.unit, observed.unit(instance.unit)
-    if instance.state is State.STOPPED:
-        if state.active in (*UP, Active.FAILED):
+    if instance.state is State.STOPPED and not (unit in needed and state.active in UP):
+        if unit not in needed and state.active in (*UP, Active.FAILED):
             yield Step(kind=StepKind.STOP, subject=unit, cause="state: stopped", instance=name)
         return
     kind, cause = _start_or_restart(instance, wanted, observed, state, causes)
@@ -186,10 +94,17 @@ def _instance_steps(
         yield Step(kind=kind, subject=unit, cause=cause, instance=name)
     age = (observed.running.get(name) or Running()).age
     if kind or (age is not None and age < _STARTING_SECONDS):
-        yield Step(
-            kind=StepKind.WAIT, subject=unit, cause=f"until {instance.listen} answers", instance=name, target=instance
-        )
-    yield Step(kind=StepKind.VERIFY, subject=unit, cause=f"proves {instance.listen}", instance=name, target=instance)
+        yield wait_for(instance)
+    yield proof_of(instance)
+
+
+def _with_dependents(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scope) -> list[Step]:
+    if not any(step.changes for step in steps):
+        return steps
+    then = {instance.unit: instance for instance in installed_fleet(observed.files).instances}
+    now = {unit: instance for unit, instance in then.items() if instance.name not in scope.leaving}
+    now |= {instance.unit: instance for instance in fleet.instances if scope.holds(instance.name)}
+    return dependents.with_dependents(steps, observed.units, then=then, now=now)
 
 
 def _start_or_restart(
@@ -268,7 +183,7 @@ def _digest(pattern: re.Pattern[str], data: bytes) -> str | None:
     return match[1] if match else None
 
 
-def _leaving_steps(observed: Observed, scope: _Scope) -> Iterable[Step]:
+def _leaving_steps(observed: Observed, scope: Scope) -> Iterable[Step]:
     for name in sorted(scope.leaving):
         if observed.unit(unit_name(name)).active is not Active.INACTIVE:
             yield Step(kind=StepKind.STOP, subject=unit_name(name), cause="no longer in the spec", instance=name)

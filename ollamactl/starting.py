@@ -97,7 +97,7 @@ class Starter:
         steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
         for batch in self.drain.due(steps.values()):
             self.deadline = time.monotonic() + self.timeout  # patience with clients is not taken from the servers
-            jobs = [Job(_METHODS[step.kind], step.subject) for step in batch]
+            jobs = [Job(_METHODS[step.kind], step.subject, step.group) for step in batch]
             for done in self.manager.run(jobs, timeout=self.timeout):
                 self._started(done, steps[done.unit], outcome)
         for unit, words in self.drain.late.items():

@@ -8,7 +8,9 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ollamactl.errors import HostError, NotPermitted
@@ -166,29 +168,16 @@ class Manager:
     def run(self, jobs: Iterable[Job], *, timeout: float) -> Iterator[JobDone]:
         """Queues the jobs, a bounded number in flight, and tells each one's end as its JobRemoved signal comes.
 
-        `timeout` in seconds is for the whole; jobs unfinished then are reported as `timeout` and left to systemd.
+        `timeout` in seconds is for the whole; jobs unfinished then are reported as `timeout` and left to systemd, those
+        that were not queued yet never are.
         """
         self.subscribe()
-        todo = iter(jobs)
+        todo = deque(jobs)
         pending: dict[str, Job] = {}
         deadline = time.monotonic() + timeout
-        exhausted = False
         while True:
-            while not exhausted and len(pending) < IN_FLIGHT:
-                job = next(todo, None)
-                if job is None:
-                    exhausted = True
-                    break
-                try:
-                    if job.method != "StopUnit":
-                        self.reset_failed(job.unit)
-                    path = self._call(job.method, "ss", job.unit, "replace")
-                except NotPermitted:
-                    raise
-                except HostError as error:
-                    yield JobDone(job.unit, str(error))
-                    continue
-                pending[_text(path)] = job
+            while todo and len(pending) < IN_FLIGHT:
+                yield from self._queue(_next_group(todo), pending)
             if not pending:
                 return
             for message in self._messages(deadline - time.monotonic()):
@@ -200,9 +189,36 @@ class Manager:
                             self.reset_failed(ended.unit)  # what is not to run has not failed
                         yield JobDone(ended.unit, result)
             if time.monotonic() >= deadline:
-                for late in pending.values():
-                    yield JobDone(late.unit, "timeout")
+                yield from (JobDone(late.unit, "timeout") for late in pending.values())
+                yield from (JobDone(late.unit, "time ran out before its turn") for late in todo)
                 return
+
+    def _queue(self, jobs: Sequence[Job], pending: dict[str, Job]) -> Iterator[JobDone]:
+        """Asks for jobs of one group, unless they came with another; tells those that cannot be.
+
+        To ask for one that has come, and has ended since, would restart its unit a second time.
+        """
+        came: Mapping[str, str] | None = {}
+        for job in jobs:
+            with suppress(HostError):  # whatever it is, the job itself will tell
+                if job.method != "StopUnit":
+                    self.reset_failed(job.unit)
+        for job in jobs:
+            came = self._jobs() if came is None else came
+            try:
+                path = came.get(job.unit) or _text(self._call(job.method, "ss", job.unit, "replace"))
+            except NotPermitted:
+                raise
+            except HostError as error:
+                yield JobDone(job.unit, str(error))
+                continue
+            pending[path] = job
+            came = came if job.unit in came else None
+
+    def _jobs(self) -> Mapping[str, str]:
+        """The object paths of the jobs that (re)start a unit and have not ended, by unit (ListJobs)."""
+        rows = _text(self._call("ListJobs")) or []
+        return {unit: path for _, unit, kind, _, path, _ in rows if kind != "stop"}
 
     def subscribe(self) -> None:
         """Asks for signals (Subscribe), once; on a bus, also the bus itself (AddMatch)."""
@@ -250,6 +266,14 @@ class Manager:
         while not message.is_empty():
             yield message
             message = self._bus.process()
+
+
+def _next_group(jobs: deque[Job]) -> list[Job]:
+    """Takes the first job, and those that go along with it."""
+    taken = [jobs.popleft()]
+    while jobs and taken[0].group and jobs[0].group == taken[0].group:
+        taken.append(jobs.popleft())
+    return taken
 
 
 def _text(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ollamactl.disksteps import Scope, reload_step
 from ollamactl.files import File
 from ollamactl.model import TARGET, Fleet, Instance, State
 from ollamactl.observed import UP, Observed
@@ -10,7 +11,7 @@ from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
 from ollamactl.reconcile import reconcile
 from ollamactl.record import installed_fleet
 
-_LINKS = (StepKind.ENABLE, StepKind.DISABLE)
+_ANEW = (StepKind.ENABLE, StepKind.DISABLE, StepKind.RELOAD)
 _CAUSE = "as before"
 
 
@@ -38,16 +39,16 @@ def former_files(before: Observed) -> tuple[File, ...]:
 def undo(failed: Plan, before: Observed, now: Observed) -> Plan:
     """The steps from `now` back to `before`, for the instances that the failed plan was to change.
 
-    Whoever was up is started and proved again; whoever was down, or had failed, is left down.
+    Whoever was up is started and proved again, with those that systemd takes along; whoever was down, or had failed, is
+    left down.
     """
-    touched = {step.instance for step in failed.changes} | {""}
-    back = reconcile(former(before), former_files(before), now)
-    steps = [step for step in back.steps if step.kind not in _LINKS and step.instance in touched]
+    touched = frozenset(step.instance for step in failed.changes if step.instance)
+    fleet = former(before)
+    back = reconcile(fleet, former_files(before), now, only=touched).steps
+    steps = [step for step in back if step.kind not in _ANEW and (touched or not step.instance)]
     steps = [step for step in steps if step.subject != TARGET or step.kind not in (StepKind.START, StepKind.STOP)]
-    links = list(_links(before, now))
-    steps += [*links, *_target(before, now)]
-    if links and not any(step.kind is StepKind.RELOAD for step in steps):
-        steps.append(Step(kind=StepKind.RELOAD, subject="systemd"))
+    steps += [*_links(before, now), *_target(before, now)]
+    steps += reload_step(steps, fleet, now, Scope(fleet, now, touched))
     if now.offline:
         steps = [step for step in steps if step.kind in ON_DISK]
     steps = [replace(step, cause=_CAUSE) if step.changes else step for step in steps]

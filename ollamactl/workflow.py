@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ollamactl import binary, heed, lock, pins, precheck, record, replacement, runners, store
-from ollamactl.compiled import Compiled, compile_installed, compile_spec
+from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.declared import Declared
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
@@ -36,6 +36,16 @@ class Planned:
     problems: tuple[Problem, ...] = ()
     versions: Mapping[str, str | None] = field(default_factory=dict)
     """By binary: its version, None where it cannot be asked."""
+    only: frozenset[str] = frozenset()
+    """Whom the plan is limited to; empty for all."""
+
+    @property
+    def along(self) -> tuple[Instance, ...]:
+        """Servers that it is not about, but that go along, and are proved as they are installed."""
+        servers = (
+            step.target for step in self.plan.of(StepKind.VERIFY) if self.only and step.instance not in self.only
+        )
+        return tuple(filter(None, servers))
 
     @property
     def fleet(self) -> Fleet:
@@ -133,7 +143,9 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     if host.user:
         found += _lacks(facts)
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
-    return Planned(compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions)
+    return Planned(
+        compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions, only=scope
+    )
 
 
 def _lacks(facts: Facts) -> Iterable[Problem]:
@@ -185,13 +197,13 @@ def carry_out(
 
 def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
     facts = planned.compiled.facts
-    return expectations(
-        planned.fleet.instances,
-        {name: manifest.digest for name, manifest in facts.manifests.items()},
-        planned.versions,
-        load=load,
-        has_gpu=None if facts.gpus is None else bool(facts.gpus),
-    )
+    has_gpu = None if facts.gpus is None else bool(facts.gpus)
+    digests = {name: manifest.digest for name, manifest in facts.manifests.items()}
+    wanted = dict(expectations(planned.fleet.instances, digests, planned.versions, load=load, has_gpu=has_gpu))
+    for server in planned.along:
+        seen = {**digests, **served(planned.compiled.there, facts.layout, server.name)}
+        wanted |= expectations([server], seen, planned.versions, load=load, has_gpu=has_gpu)
+    return wanted
 
 
 def plan_destroy(host: Host) -> Planned:

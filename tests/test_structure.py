@@ -20,6 +20,8 @@ PURE = {
     "chronicle",
     "declared",
     "depchecks",
+    "dependents",
+    "disksteps",
     "dropin",
     "environment",
     "errors",

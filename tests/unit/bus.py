@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from pystemd import dbusexc
+
 from ollamactl.systemd import Manager
 
 MANAGER = b"org.freedesktop.systemd1.Manager"
@@ -79,3 +81,16 @@ class Played(Manager):
     def _open(self, dbuslib: Any) -> Any:
         self._private = self._is_private
         return self.bus
+
+
+def error(number: int, name: str, words: str) -> Exception:
+    """What a call raises."""
+    found: Exception = dbusexc.DBusBaseError(-number, name.encode(), words.encode())
+    return found
+
+
+REFUSALS = [
+    error(13, "org.freedesktop.DBus.Error.AccessDenied", "Permission denied"),
+    error(1, "System.Error.EPERM", "Operation not permitted"),
+    error(13, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "Interactive authentication required."),
+]

@@ -1,7 +1,8 @@
 """A host in a few dictionaries: files, links, units and processes, on which the steps of a plan can be carried out.
 
 It knows just enough of systemd for the reconciler: a unit is read when it is first needed and again at a reload, a
-process keeps the configuration that it was started with, a target starts what it wants, and two cannot have one port.
+process keeps the configuration that it was started with, a target starts what it wants, who requires a unit starts,
+stops and restarts with it, and two cannot have one port.
 """
 
 import hashlib
@@ -134,7 +135,7 @@ class SimHost:
 
     def stop(self, unit: str) -> None:
         """Ends a unit, as systemctl does; the manager forgets what nothing needs any more."""
-        for each in [unit, *self.processes] if unit == TARGET else [unit]:
+        for each in [unit, *self.processes] if unit == TARGET else [unit, *self._requiring(unit)]:
             self.processes.pop(each, None)
             self.units.pop(each, None)
         needed = {*self.units, *(self.links if TARGET in self.units else ())}
@@ -190,8 +191,10 @@ class SimHost:
         elif step.kind is StepKind.STOP:
             self.stop(step.subject)
         elif step.kind is StepKind.RESTART:
+            along = [unit for unit in self._requiring(step.subject) if unit in self.processes]
             self.stop(step.subject)
-            self._start(step.subject)
+            for unit in (step.subject, *along):
+                self._start(unit)
         elif step.kind is StepKind.START:
             self._start(step.subject)
 
@@ -210,6 +213,8 @@ class SimHost:
                 self._start(wanted)
             return
         template, drop_in = self.loaded.setdefault(unit, self._on_disk(unit))
+        for other in self._requires(unit):
+            self._start(other)
         assert template, f"{unit} is started without its template"
         listen = _value(drop_in, rb"^Environment=OLLAMA_HOST=(.+)$")
         taken = [other for other, process in self.processes.items() if process.listen == listen]
@@ -222,6 +227,18 @@ class SimHost:
             secrets=_value(secrets.data, rb"OLLAMACTL_SECRETS=([0-9a-f]+)") if secrets else None,
             listen=listen,
         )
+
+    def _requires(self, unit: str) -> list[str]:
+        """As the manager has read it."""
+        _, drop_in = self.loaded.get(unit) or (b"", b"")
+        return (_value(drop_in, rb"^Requires=(.+)$") or "").split()
+
+    def _requiring(self, unit: str) -> list[str]:
+        """All that systemd takes along when the unit stops."""
+        found: list[str] = []
+        while new := [each for each in self.loaded if each not in found and {unit, *found} & set(self._requires(each))]:
+            found += new
+        return found
 
     def _on_disk(self, unit: str) -> tuple[bytes, ...]:
         paths = (f"{LAYOUT.unit_dir}/{TEMPLATE}", drop_in_path(instance_name(unit) or ""))

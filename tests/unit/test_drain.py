@@ -1,6 +1,7 @@
 """Who is at work is waited for, who is not is not kept waiting, and patience ends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ollamactl.drain import Drain
 from ollamactl.observed import UnitState
@@ -50,6 +51,17 @@ def test_one_look_is_not_enough_to_call_a_server_idle() -> None:
     looks = iter(["it is answering 1 request", "", "", "it is answering 1 request", "", "", ""])
     assert names(list(drain(lambda _: next(looks), 30).due([STEPS[1]]))) == ["b"]
     assert list(looks) == []
+
+
+def test_who_would_take_one_at_work_down_waits_for_it() -> None:
+    told: list[str] = []
+    together = [replace(step, group="a" if step.subject != "c" else "") for step in STEPS]
+    assert names(list(drain(idle_after({2: 2}), 30, told).due(together))) == ["c", "ab"]
+    words = "it is answering 1 request: waiting until it is done"
+    assert told == [f"a: b goes down with it: {words}", f"b: {words}"]
+    looking = drain(idle_after({2: 10**6}), 0.3)
+    assert names(list(looking.due(together))) == ["c"]
+    assert list(looking.late) == ["b", "a"]
 
 
 def test_who_never_becomes_idle_is_late_and_the_others_are_not() -> None:

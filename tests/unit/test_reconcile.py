@@ -1,11 +1,13 @@
 """What holds of every plan: it brings the host where the spec wants it, from wherever it was, and touches no more."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ollamactl import dependents
 from ollamactl.errors import Severity
 from ollamactl.model import TARGET, Fleet, Instance, Restart, State, Store, instance_name, unit_name
 from ollamactl.observed import Active, Running
@@ -24,11 +26,12 @@ several = settings(max_examples=100, deadline=None, suppress_health_check=[Healt
 def fleets(draw: st.DrawFn) -> Fleet:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True))
     ports = draw(st.lists(st.sampled_from(PORTS), unique=True, min_size=len(names), max_size=len(names)))
-    return Fleet(instances=tuple(draw(instances(name, port)) for name, port in zip(names, ports, strict=True)))
+    return Fleet(instances=tuple(draw(instances(name, port, names)) for name, port in zip(names, ports, strict=True)))
 
 
 @st.composite
-def instances(draw: st.DrawFn, name: str, port: int) -> Instance:
+def instances(draw: st.DrawFn, name: str, port: int, names: list[str]) -> Instance:
+    others = [unit_name(each) for each in names if each < name]
     return Instance(
         name=name,
         port=port,
@@ -40,6 +43,7 @@ def instances(draw: st.DrawFn, name: str, port: int) -> Instance:
         secrets=draw(st.sampled_from(((), (("TOKEN", "old"),), (("TOKEN", "new"),)))),
         enabled=draw(st.booleans()),
         state=draw(st.sampled_from(State)),
+        requires=tuple(draw(st.lists(st.sampled_from(others), unique=True))) if others else (),
         restart=draw(st.sampled_from((Restart(), Restart(tries=4)))),
     )
 
@@ -180,13 +184,30 @@ def test_a_server_that_stays_the_same_is_left_alone_whatever_the_others_do(
 ) -> None:
     assume(before.instances)
     same = data.draw(st.sampled_from(before.instances))
-    assume(same.state is State.RUNNING)
+    assume(same.state is State.RUNNING and not same.requires)
     others = tuple(each for each in after.instances if each.name != same.name and each.port != same.port)
+    there = {each.unit for each in (*others, same)}
+    others = tuple(replace(each, requires=tuple(u for u in each.requires if u in there)) for each in others)
     host = host_with(before)
     process = host.processes[same.unit]
     plan = host.apply(Fleet(instances=(*others, same)))
     assert host.processes[same.unit] is process
     assert [step.kind for step in plan.steps if step.instance == same.name] == [StepKind.VERIFY]
+
+
+@several
+@given(before=fleets(), events=mishaps, after=fleets())
+def test_nobody_goes_down_or_comes_up_whom_the_plan_does_not_name(
+    before: Fleet, events: list[tuple[Mishap, str]], after: Fleet
+) -> None:
+    """Not even with another one, which it requires."""
+    host = host_with(before)
+    happen(host, events)
+    processes = dict(host.processes)
+    named = {step.subject for step in host.apply(after).of(*UNITS)}
+    assert {
+        unit for unit in {*processes, *host.processes} if processes.get(unit) is not host.processes.get(unit)
+    } <= named
 
 
 @several
@@ -199,7 +220,8 @@ def test_only_changes_those_and_what_all_share(
     host = host_with(before)
     happen(host, events)
     plan = host.plan(after, *only)
-    assert {step.instance for step in plan.steps} <= {*only, ""}
+    along = {step.instance for step in plan.steps if step.cause.startswith(("requires ", "required by "))}
+    assert {step.instance for step in plan.steps} <= {*only, *along, ""}
     shared = (TARGET, "systemd", f"{LAYOUT.unit_dir}/{TARGET}", f"{LAYOUT.unit_dir}/ollama@.service")
     assert {step.subject for step in plan.steps if not step.instance} <= set(shared)
 
@@ -225,6 +247,9 @@ def test_a_file_of_somebody_else_is_never_removed_and_forbids_to_write_there(
 def test_every_server_that_is_to_run_is_proved_and_waited_for_where_it_is_started(before: Fleet, after: Fleet) -> None:
     plan = host_with(before).plan(after)
     running = {each.name for each in after.instances if each.state is State.RUNNING}
+    units = {each.unit: each for each in after.instances}
+    required = set().union(*(dependents.required(unit_name(name), units) for name in running))
+    running |= {each.name for each in after.instances if each.unit in required}
     assert {step.instance for step in plan.of(StepKind.VERIFY)} == running
     started = {step.subject for step in plan.of(StepKind.START, StepKind.RESTART) if instance_name(step.subject)}
     assert {step.subject for step in plan.of(StepKind.WAIT)} == started

@@ -1,38 +1,16 @@
 """What is made of the manager's answers, on a bus that a test plays; tests/system has the real one."""
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pystemd import dbusexc
 
 from ollamactl.errors import HostError, NotPermitted
-from ollamactl.host import Job, JobDone
-from ollamactl.observed import Active, UnitState
-from ollamactl.systemd import IN_FLIGHT, Manager
-from tests.unit.bus import MANAGER, PROPERTIES, Message, Played
-
-
-@pytest.fixture
-def play() -> Iterator[Callable[..., Played]]:
-    opened: list[Played] = []
-
-    def make(*, private: bool = True, **replies: Any) -> Played:
-        opened.append(Played(replies, private=private))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
-
-
-def error(number: int, name: str, words: str) -> Exception:
-    found: Exception = dbusexc.DBusBaseError(-number, name.encode(), words.encode())
-    return found
+from ollamactl.observed import UP, Active, UnitState
+from ollamactl.systemd import Manager
+from tests.unit.bus import MANAGER, PROPERTIES, REFUSALS, Message, Played, error
 
 
 @pytest.mark.parametrize(
@@ -72,11 +50,10 @@ def test_units_are_told_with_what_apply_must_know(play: Callable[..., Played]) -
     assert play(ListUnitsByPatterns=None).units(["x"]) == ()
 
 
-REFUSALS = [
-    error(13, "org.freedesktop.DBus.Error.AccessDenied", "Permission denied"),
-    error(1, "System.Error.EPERM", "Operation not permitted"),
-    error(13, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "Interactive authentication required."),
-]
+def test_a_state_that_only_newer_managers_know_is_none_to_act_upon(play: Callable[..., Played]) -> None:
+    row = [*ROW[:3], b"refreshing", b"refresh-extensions", *ROW[5:]]
+    unit = play(**{**KNOWN, "ListUnitsByPatterns": [row]}).units(["x"])[0]
+    assert (unit.active in UP, unit.sub_state) == (True, "refresh-extensions")
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=["access", "eperm", "polkit"])
@@ -100,115 +77,6 @@ def test_there_is_nothing_to_forget_of_a_unit_that_was_never_loaded(play: Callab
     play(ResetFailedUnit=unknown).reset_failed("a.service")
     with pytest.raises(HostError):
         play(ResetFailedUnit=error(5, "System.Error.EIO", "Input/output error")).reset_failed("a.service")
-
-
-def queue(manager: Played, path: Callable[[str], str] = lambda unit: f"/job/{unit}") -> Callable[[str, str], bytes]:
-    """A start whose job ends at once."""
-
-    def reply(unit: str, _mode: str) -> bytes:
-        manager.bus.removed(path(unit))
-        return path(unit).encode()
-
-    return reply
-
-
-def test_each_start_forgets_failures_first_and_is_told_when_its_job_ends(play: Callable[..., Played]) -> None:
-    manager = play()
-    manager.bus.replies.update(StartUnit=queue(manager), RestartUnit=queue(manager))
-    jobs = [Job("StartUnit", "a.service"), Job("RestartUnit", "b.service")]
-    assert list(manager.run(jobs, timeout=5)) == [JobDone("a.service", "done"), JobDone("b.service", "done")]
-    assert manager.bus.calls == [
-        ("Subscribe",),
-        ("ResetFailedUnit", "a.service"),
-        ("StartUnit", "a.service", "replace"),
-        ("ResetFailedUnit", "b.service"),
-        ("RestartUnit", "b.service", "replace"),
-    ]
-
-
-def test_a_stop_forgets_failures_afterwards(play: Callable[..., Played]) -> None:
-    manager = play()
-    manager.bus.replies.update(StopUnit=queue(manager))
-    assert [done.ok for done in manager.run([Job("StopUnit", "a.service")], timeout=5)] == [True]
-    assert manager.bus.calls[1:] == [("StopUnit", "a.service", "replace"), ("ResetFailedUnit", "a.service")]
-
-
-def test_jobs_of_others_are_none_of_ours(play: Callable[..., Played]) -> None:
-    manager = play()
-    manager.bus.removed("/job/theirs", "failed")
-    manager.bus.replies.update(StartUnit=queue(manager))
-    assert list(manager.run([Job("StartUnit", "a.service")], timeout=5)) == [JobDone("a.service", "done")]
-
-
-def test_a_job_that_cannot_be_queued_is_told_and_the_next_goes_on(play: Callable[..., Played]) -> None:
-    manager = play()
-    well = queue(manager)
-
-    def reply(unit: str, mode: str) -> bytes:
-        if unit == "masked.service":
-            raise error(2, "org.freedesktop.systemd1.UnitMasked", "Unit masked.service is masked.")
-        return well(unit, mode)
-
-    manager.bus.replies["StartUnit"] = reply
-    done = list(manager.run([Job("StartUnit", "masked.service"), Job("StartUnit", "a.service")], timeout=5))
-    assert done == [
-        JobDone(
-            "masked.service",
-            "systemd: StartUnit masked.service replace: org.freedesktop.systemd1.UnitMasked Unit masked.service is"
-            " masked.",
-        ),
-        JobDone("a.service", "done"),
-    ]
-
-
-def test_who_may_not_start_units_gets_the_exception(play: Callable[..., Played]) -> None:
-    manager = play(StartUnit=REFUSALS[0])
-    with pytest.raises(NotPermitted):
-        list(manager.run([Job("StartUnit", "a.service")], timeout=5))
-
-
-def test_no_more_than_some_jobs_are_in_flight(play: Callable[..., Played]) -> None:
-    manager = play()
-    flying: list[str] = []
-    most = 0
-
-    def reply(unit: str, _mode: str) -> bytes:
-        nonlocal most
-        flying.append(f"/job/{unit}")
-        most = max(most, len(flying))
-        if len(flying) == IN_FLIGHT:
-            manager.bus.removed(flying.pop(0))
-        return f"/job/{unit}".encode()
-
-    manager.bus.replies["StartUnit"] = reply
-    running = manager.run((Job("StartUnit", f"{number}.service") for number in range(100)), timeout=5)
-    done = []
-    for each in running:
-        done.append(each)
-        if len(done) > 100 - IN_FLIGHT and flying:
-            manager.bus.removed(flying.pop(0))
-    assert most == IN_FLIGHT
-    assert sorted(each.unit for each in done) == sorted(f"{number}.service" for number in range(100))
-    assert all(each.ok for each in done)
-
-
-def test_a_job_that_does_not_end_in_time_is_told_and_left_to_systemd(play: Callable[..., Played]) -> None:
-    manager = play(StartUnit=lambda unit, _: f"/job/{unit}".encode())
-    started = time.monotonic()
-    assert list(manager.run([Job("StartUnit", "a.service")], timeout=0.2)) == [JobDone("a.service", "timeout")]
-    assert 0.15 < time.monotonic() - started < 2
-
-
-def test_a_signal_that_comes_late_ends_the_wait_at_once(play: Callable[..., Played]) -> None:
-    manager = play(StartUnit=lambda unit, _: f"/job/{unit}".encode())
-    threading.Timer(0.1, manager.bus.removed, ["/job/a.service", "failed"]).start()
-    started = time.monotonic()
-    assert list(manager.run([Job("StartUnit", "a.service")], timeout=30)) == [JobDone("a.service", "failed")]
-    assert time.monotonic() - started < 2
-
-
-def test_without_jobs_nothing_is_waited_for(play: Callable[..., Played]) -> None:
-    assert list(play().run([], timeout=30)) == []
 
 
 @pytest.mark.parametrize(("private", "calls"), [(True, ["Subscribe"]), (False, ["AddMatch", "Subscribe"])])

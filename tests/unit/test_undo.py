@@ -107,3 +107,32 @@ def test_who_is_not_touched_is_left_as_it_is_though_it_has_failed() -> None:
     back = undo(plan, before, host.observe(former(before)))
 
     assert {step.instance for step in back.steps} <= {"a", ""}
+
+
+def test_who_requires_a_server_that_is_put_back_goes_along_and_is_proved_again() -> None:
+    """It was not touched before, but systemd restarts it now."""
+    above = replace(A, requires=(unit_name("b"),))
+    host = host_with(Fleet(instances=(above, B)))
+    host.break_down(unit_name("b"), Active.FAILED, "failed", restarts=5)
+    changed = Fleet(instances=(above, replace(B, context_length=4096)))
+    before = host.observe(changed)
+    plan = host.apply(changed, "b")
+    assert {step.instance for step in plan.steps} == {"b", ""}
+
+    back = undo(plan, before, host.observe(former(before)))
+    host.carry_out(back.steps)
+
+    assert [step.subject for step in back.of(StepKind.RESTART)] == [unit_name("b"), unit_name("a")]
+    assert {step.instance for step in back.of(StepKind.VERIFY)} == {"a", "b"}
+    assert serving(host) == serving(host_with(Fleet(instances=(above, B))))
+
+
+def test_who_goes_down_with_a_server_that_is_taken_away_again_comes_back() -> None:
+    host = host_with(Fleet(instances=(A,)))
+    changed = Fleet(instances=(replace(A, requires=(unit_name("b"),)), B))
+    before = host.observe(changed)
+    plan = host.apply(changed)
+
+    host.carry_out(undo(plan, before, host.observe(former(before))).steps)
+
+    assert serving(host) == serving(host_with(Fleet(instances=(A,))))
