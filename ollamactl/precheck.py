@@ -164,7 +164,7 @@ def _given_up(fleet: Fleet) -> Iterable[Problem]:
 
 
 _BOTH_WAYS = (
-    "allow opens both directions: clients in its networks reach the port, and the server reaches them "
+    "allow opens both directions: clients in those networks reach the port, and the server reaches them "
     "(IPAddressAllow=, systemd.resource-control(5))"
 )
 

@@ -31,8 +31,8 @@ def loops(instance: Instance, place: Place) -> Iterator[Problem]:
         needed = format_duration(float(math.floor(span / 60 + 1) * 60) if span >= 60 else math.floor(span) + 1.0)
         yield place.problem(
             place.of(name, "restart", "tries"),
-            f"a crash loop would never end: {restart.tries} starts with their waits take {_about(span)},"
-            f" but they are counted within {format_duration(restart.within)}",
+            f"a crash loop would never end: {restart.tries} starts and their waits take {_about(span)},"
+            f" and are counted within {format_duration(restart.within)} only",
             f"write within: {needed}, fewer tries, or shorter waits",
         )
 

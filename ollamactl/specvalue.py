@@ -117,7 +117,7 @@ def origin(text: str) -> str:
     if text.count("*") > 1:
         raise WrongValueError(f"{text!r} contains more than one *", "write one * at most")
     if "*" not in text and not _ORIGIN.match(text):
-        raise WrongValueError(f"{text!r} has no scheme that Ollama takes", f"write http://{text} or https://{text}")
+        raise WrongValueError(f"{text!r} has no scheme that Ollama accepts", f"write http://{text} or https://{text}")
     return text
 
 

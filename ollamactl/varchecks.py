@@ -35,7 +35,7 @@ def check(instance: Instance, place: Place) -> Iterator[Problem]:
             yield place.problem(path, f"is in secrets, too{other}", "keep it in secrets and remove it here")
         elif value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)):
             message = "looks like a secret, and every local user can read `environment`"
-            found = place.problem(path, message, "put it in secrets: instead", Severity.WARNING)
+            found = place.problem(path, message, "put it in `secrets:` instead", Severity.WARNING)
             # It may be one, so the line is not shown.
             yield replace(found, location=found.location and replace(found.location, source=""))
 

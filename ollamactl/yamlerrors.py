@@ -80,7 +80,7 @@ def _word(text: Text, complaint: Complaint) -> _Found:
     if complaint.context in ("while scanning an alias", "while scanning an anchor"):
         return begun, f"{text.at(begun)} without a name", f'if it is the value, quote it: "{text.at(begun)}"'
     if "block scalar" in complaint.context:
-        return spot, "nothing may follow | or > in its line", "begin the text on the next line"
+        return spot, "nothing may follow | or > on its line", "begin the text on the next line"
     return None
 
 

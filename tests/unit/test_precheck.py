@@ -189,7 +189,7 @@ def test_that_allow_opens_both_directions_is_one_note_for_all_who_need_it() -> N
     one, other = replace(A, allow=("10.0.0.0/8",)), replace(B, allow=("192.0.2.0/24",))
     (problem,) = precheck.problems(Fleet(instances=(one, other)), (), Observed())
     assert problem.severity is Severity.NOTE
-    assert problem.message.startswith("a and b: allow opens both directions: clients in its networks reach the port")
+    assert problem.message.startswith("a and b: allow opens both directions: clients in those networks reach the port")
 
 
 def test_an_address_that_is_not_this_hosts_forbids_the_apply_and_those_that_are_are_listed() -> None:

@@ -75,5 +75,5 @@ def test_a_line_that_may_hold_a_secret_is_not_shown_either() -> None:
     (problem,) = [problem for problem in spec.problems if problem.severity is Severity.WARNING]
     assert str(problem) == (
         "x:2:53: warning: instances.a.environment.HF_TOKEN: looks like a secret,"
-        " and every local user can read `environment`\n  hint: put it in secrets: instead"
+        " and every local user can read `environment`\n  hint: put it in `secrets:` instead"
     )

@@ -58,7 +58,7 @@ TWO_KEYS = "put nested keys on lines of their own or into { }, and quote a value
             'a: "\\q"',
             "1:5: this backslash means nothing in double quotes | double the backslash, or use single quotes",
         ),
-        ("a: |x\n b", "1:5: nothing may follow | or > in its line | begin the text on the next line"),
+        ("a: |x\n b", "1:5: nothing may follow | or > on its line | begin the text on the next line"),
         ("a:\n  b\n    c: 1", "2:1: this line has no colon | write b: if it is a key"),
         ("a: b: 1", f"1:5: a second key: value on one line | {TWO_KEYS}"),
         ("a: \u201cb: 1\u201d", f"1:6: a second key: value on one line | {TWO_KEYS}; typographic quotes do not count"),
