@@ -23,7 +23,8 @@ from ollamactl.reconcile import reconcile
 from ollamactl.source import Source, same_file
 from ollamactl.verify import expectations
 
-LOCK = "/run/lock/ollamactl.lock"
+LOCK = "/run/ollamactl.lock"
+"""Not in /run/lock, where everybody may put a file first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

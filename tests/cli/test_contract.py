@@ -115,7 +115,7 @@ def test_destroy_may_be_declined_and_looked_at(image: Path) -> None:
 def test_destroy_leaves_nothing_of_an_image_but_the_lock(image: Path) -> None:
     assert ollamactl("destroy", "--root", "image", "--yes", at=image).code == 0
     left = [path for path in (image / "image").rglob("*") if "ollama" in path.name]
-    assert left == [image / "image/run/lock/ollamactl.lock"]
+    assert left == [image / "image/run/ollamactl.lock"]
     assert ollamactl("destroy", "--root", "image", "--dry-run", at=image).stdout == "No fleet is installed here.\n"
 
 

@@ -105,7 +105,7 @@ def test_the_reader_may_have_seen_enough(place: Path) -> None:
 def test_ctrl_c_ends_it_at_once_and_quietly(image: Path, arguments: list[str]) -> None:
     (image / "fleet.yaml").write_text(FLEET.replace("11435", "11436"))
     with (
-        lock.acquire(image / "image/run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail),
+        lock.acquire(image / "image/run/ollamactl.lock", wait=False, on_wait=pytest.fail),
         subprocess.Popen(
             command(*arguments), cwd=image, env=environment(), stderr=subprocess.PIPE, text=True
         ) as process,

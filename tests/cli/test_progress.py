@@ -26,7 +26,7 @@ class Waiting:
 
     def run(self, *arguments: str, seconds: float = 0.7) -> tuple[str, str]:
         """What it said on both streams, when the lock is freed after a while."""
-        with lock.acquire(self.place / "image/run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail):
+        with lock.acquire(self.place / "image/run/ollamactl.lock", wait=False, on_wait=pytest.fail):
             process = subprocess.Popen(
                 command("apply", "--root", "image", *arguments),
                 cwd=self.place,
@@ -44,7 +44,7 @@ class Waiting:
     def run_on_a_terminal(self, term: str) -> str:
         """What a person sees."""
         ours, theirs = pty.openpty()
-        with lock.acquire(self.place / "image/run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail):
+        with lock.acquire(self.place / "image/run/ollamactl.lock", wait=False, on_wait=pytest.fail):
             process = subprocess.Popen(
                 command("apply", "--root", "image"),
                 cwd=self.place,

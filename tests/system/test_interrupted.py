@@ -154,9 +154,20 @@ def test_two_specs_at_once_end_as_one_of_them_and_not_as_a_mixture(host: FleetHo
 
 
 def test_a_lock_that_a_killed_run_left_is_no_lock(host: FleetHost) -> None:
-    host.machine.write("/run/lock/ollamactl.lock", "999999\n2020-01-01 00:00:00\nollamactl apply\n")
+    host.machine.write("/run/ollamactl.lock", "999999\n2020-01-01 00:00:00\nollamactl apply\n")
 
     assert host.applied(fleet(4096, names=NAMES[:1])).code == 0
+
+
+def test_no_user_can_hold_up_an_apply(host: FleetHost) -> None:
+    """Neither by the lock's file nor by putting one of his own there first."""
+    first = host.machine.run(["flock", "/run/ollamactl.lock", "true"], user="nobody", check=False)
+    host.applied(fleet(4096, names=NAMES[:1]))
+    then = host.machine.run(["flock", "/run/ollamactl.lock", "true"], user="nobody", check=False)
+
+    assert (first.returncode, then.returncode) == (66, 66)
+    assert "Permission denied" in first.stderr
+    assert "Permission denied" in then.stderr
 
 
 def test_a_full_disk_changes_nothing_and_says_so(host: FleetHost) -> None:

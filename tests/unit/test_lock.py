@@ -22,7 +22,7 @@ with lock.acquire(sys.argv.pop() and sys.stdin.readline().strip(), wait=False, o
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "run/lock/ollamactl.lock"
+    return tmp_path / "run/ollamactl.lock"
 
 
 @pytest.fixture
@@ -90,3 +90,41 @@ def test_a_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None
     with pytest.raises(HostError, match=r"ollamactl\.lock"), lock.acquire(path, wait=False, on_wait=pytest.fail):
         pass
     assert not (tmp_path / "victim").exists()
+
+
+def test_nobody_else_can_open_it_and_so_hold_it(path: Path) -> None:
+    """Also where an older version left it open to everybody."""
+    path.parent.mkdir(parents=True)
+    path.touch(0o644)
+    path.chmod(0o644)
+    with lock.acquire(path, wait=False, on_wait=pytest.fail):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_lock_of_somebody_elses_is_refused_but_not_in_his_own_image(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.chown(path, 4711, -1)
+    with (
+        pytest.raises(HostError, match="somebody else put a file where the lock belongs"),
+        lock.acquire(path, wait=False, on_wait=pytest.fail),
+    ):
+        pass
+    os.chown(path.parent, 4711, -1)
+    with lock.acquire(path, wait=False, on_wait=pytest.fail):
+        pass
+
+
+@pytest.mark.parametrize("signed", ["", "1\n2020-01-01 00:00:00\nollamactl apply\n"])
+def test_a_holder_that_is_no_ollamactl_is_named_all_the_same(path: Path, signed: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(signed)
+    with subprocess.Popen(["flock", "--no-fork", path, "sh", "-c", "echo; exec sleep 60"], stdout=-1) as other:
+        assert other.stdout
+        other.stdout.readline()
+        said = rf"{path} is locked by pid {other.pid} \((sh|sleep) .*\)$"
+        with pytest.raises(HostError, match=said), lock.acquire(path, wait=False, on_wait=pytest.fail):
+            pass
+        other.kill()
+        other.communicate()

@@ -120,7 +120,7 @@ def test_one_change_at_a_time(host: observe.Host) -> None:
         told.append(words)
         held.__exit__(None, None, None)
 
-    held = lock.acquire(host.root / "run/lock/ollamactl.lock", wait=False, on_wait=pytest.fail)
+    held = lock.acquire(host.root / "run/ollamactl.lock", wait=False, on_wait=pytest.fail)
     held.__enter__()
     assert transaction.apply(host, source(), transaction.Options(), hear).outcome.ok
     assert len(told) == 1
