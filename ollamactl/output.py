@@ -83,10 +83,11 @@ class Progress:
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
         for instance, words in sorted(self._states.items()):
-            table.add_row(instance, words)
+            table.add_row(Text(instance), Text(words))  # as it stands: brackets would be markup
         table.caption = f"{time.monotonic() - self._started:.0f} s"
         return table
 

@@ -113,6 +113,18 @@ def test_progress_on_a_terminal_is_one_line_an_instance_and_gone_at_the_end(
     assert screen.getvalue().rstrip().endswith("\x1b[2K") or screen.getvalue().endswith("\x1b[?25h")
 
 
+@pytest.mark.parametrize(
+    "words", ["answers on [fd00::1]:11434", "failed: GET / answers 500 [/x] boom", ":warning: [b]"]
+)
+def test_a_strangers_words_are_no_markup(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with output.Progress(enabled=True) as tell:
+        tell("llama3", words)
+        assert f"llama3  {words}" in screen.getvalue()
+
+
 def test_an_error_while_waiting_leaves_a_clean_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
