@@ -97,7 +97,7 @@ def verify(
     planned = make_plan(host, compiled)
     gone = () if source else lost.proofs(planned.observed, compiled.fleet.instances)
     if not source and not gone and not compiled.fleet.instances:
-        raise nothing_installed()
+        raise nothing_installed(host)
     wanted = limit(compiled.fleet, only, besides=[proof.instance for proof in gone])
     planned = replace(planned, plan=proving(planned, patient=timeout is not None, only=wanted))
     applied = carry_out(host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell)

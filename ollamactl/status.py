@@ -74,7 +74,7 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
     )
     gone = {proof.instance: proof for proof in lost.proofs(seen, fleet.instances)}
     if not gone and not fleet.instances:
-        raise nothing_installed()
+        raise nothing_installed(host)
     instances = chosen(fleet, names, besides=gone)
     proofs = {**gone, **_prove(host, fleet, instances, seen)}
     others = overrides.read(host.manager, host.layout, fleet, units)

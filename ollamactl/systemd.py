@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ollamactl import usermanager
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.host import Job, JobDone
 from ollamactl.observed import Active, UnitState
@@ -47,23 +48,22 @@ class Manager:
 
     def _open(self, dbuslib: Any) -> Any:
         """The manager's private socket where we may use it, as systemctl does: it needs no bus daemon."""
-        runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}") if self.user else "/run"
+        runtime = usermanager.runtime() if self.user else "/run"
         private = f"{runtime}/systemd/private"
         self._private = os.access(private, os.W_OK)
         if self._private:
             bus = dbuslib.DBusAddress(f"unix:path={private}".encode(), peer_to_peer=True)
+        elif self.user:
+            bus = dbuslib.DBusAddress(f"unix:path={runtime}/bus".encode())
         else:
-            bus = dbuslib.DBus(user_mode=self.user)
+            bus = dbuslib.DBus()
         try:
             bus.open()
         except self._error as error:
-            whose = "the user's own service manager" if self.user else "systemd"
-            hint = (
-                "log in with a session of your own (not through su or sudo), or: loginctl enable-linger"
-                if self.user
-                else "is this host booted with systemd? to prepare an image offline, use --root DIR"
-            )
-            raise HostError(f"cannot reach {whose} over D-Bus: {error}", hint=hint) from error
+            if self.user:
+                raise usermanager.unreachable(runtime, _reason(error)) from error
+            hint = "is this host booted with systemd? to prepare an image offline, use --root DIR"
+            raise HostError(f"cannot reach systemd over D-Bus: {_reason(error)}", hint=hint) from error
         return bus
 
     def close(self) -> None:
@@ -80,7 +80,8 @@ class Manager:
             raise self._translated(method, arguments, error) from error
 
     def _translated(self, method: str, arguments: tuple[Any, ...], error: Exception) -> HostError | NotPermitted:
-        text = f"{_text(getattr(error, 'err_name', ''))} {_text(getattr(error, 'err_message', '')) or error}".strip()
+        name, message = (_text(getattr(error, each, "")) for each in ("err_name", "err_message"))
+        text = f"{name} {message or _reason(error)}".strip()
         what = " ".join([method, *(str(argument) for argument in arguments if isinstance(argument, str))])
         number = getattr(error, "errno", 0)
         if abs(number) in (1, 13) or "AccessDenied" in text or "InteractiveAuthorization" in text:
@@ -274,6 +275,12 @@ def _next_group(jobs: deque[Job]) -> list[Job]:
     while jobs and taken[0].group and jobs[0].group == taken[0].group:
         taken.append(jobs.popleft())
     return taken
+
+
+def _reason(error: Exception) -> str:
+    """The system's word for it: pystemd's own are for who writes programs."""
+    number = abs(getattr(error, "errno", None) or 0)
+    return os.strerror(number).lower() if number else str(error).partition("\n")[0]
 
 
 def _text(value: Any) -> Any:

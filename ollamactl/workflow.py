@@ -13,8 +13,9 @@ from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageEr
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.host import Tell
-from ollamactl.model import Fleet, Instance
+from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance
 from ollamactl.observe import Host, observe
+from ollamactl.observe import host as host_of
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan, StepKind
@@ -98,8 +99,8 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
     if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
-    found = (*_replaced(host, planned, only, wanted=replacing), *planned.problems, *cut_off(planned))
-    return replace(planned, problems=found)
+    replaced = _replaced(host, planned, only, wanted=replacing)
+    return replace(planned, problems=(*replaced, *planned.problems, *cut_off(planned), *_weaker(planned)))
 
 
 def cut_off(planned: Planned) -> Iterable[Problem]:
@@ -114,6 +115,21 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
                 message=f"{words} now, and a {step.kind} cuts that off",
                 hint="let it finish first with: --when-idle",
             )
+
+
+def _weaker(planned: Planned) -> Iterable[Problem]:
+    """What the servers of a user's own manager lack, once, where something is to be done."""
+    facts = planned.compiled.facts
+    if facts.layout.user and planned.plan.changes:
+        from ollamactl import render
+
+        short = ", ".join(text.partition(" (")[0] for text in render.lacks(facts))
+        yield Problem(
+            message=f"your own service manager gives a server {short}",
+            hint=f"what each means stands in {facts.layout.unit_dir}/{TEMPLATE}",
+            severity=Severity.NOTE,
+            path="--user",
+        )
 
 
 def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bool) -> Iterable[Problem]:
@@ -141,18 +157,10 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
             problem = binary.problem(path, others=not host.user)
             found += filter(None, (problem, None if host.user else binary.exposure(path)))
             versions[path] = None if problem else binary.version(path, others=not host.user)
-    if host.user:
-        found += _lacks(facts)
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
     return Planned(
         compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions, only=scope
     )
-
-
-def _lacks(facts: Facts) -> Iterable[Problem]:
-    from ollamactl import render
-
-    return [Problem(message=text, severity=Severity.NOTE, path="--user") for text in render.lacks(facts)]
 
 
 def _store_problems(host: Host, compiled: Compiled, scope: Collection[str]) -> Sequence[Problem]:
@@ -220,13 +228,19 @@ def installed(host: Host) -> Compiled:
     """The fleet that is installed on the host. Raises UsageError where there is none."""
     compiled = compile_installed(host)
     if not compiled.fleet.instances:
-        raise nothing_installed()
+        raise nothing_installed(host)
     return compiled
 
 
-def nothing_installed() -> UsageError:
-    """What a command on a fleet says where there is none."""
-    return UsageError("no fleet is installed here", hint="bring one up with: sudo ollamactl apply fleet.yaml")
+def nothing_installed(host: Host) -> UsageError:
+    """What a command on a fleet says where there is none, with the way to one, or to the one that is elsewhere."""
+    source = record.installed_source(host.files.managed(host.layout)) or "fleet.yaml"
+    hint = f"bring one up with: {'ollamactl --user' if host.user else 'sudo ollamactl'} apply {source}"
+    other = host_of(user=not host.user)
+    if not host.offline and other.files.read(f"{other.layout.unit_dir}/{TARGET}"):
+        there = "the system has one: ollamactl" if host.user else "you have one of your own: ollamactl --user"
+        hint = f"{there} status; or {hint}"
+    return UsageError("no fleet is installed here", hint=hint)
 
 
 def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = ()) -> tuple[Instance, ...]:

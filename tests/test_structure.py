@@ -99,6 +99,7 @@ EDGE = {
     "storecheck",
     "systemd",
     "unitdir",
+    "usermanager",
     "verify",
 }
 """What touches the host, each one side of it."""

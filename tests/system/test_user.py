@@ -27,12 +27,9 @@ instances:
   everything: {port: 12436, models: mistral, store: shared}
   compat: {port: 12437, models: mistral, hardening: compat}
 """
-LACKS = [
-    "no device fence (DeviceAllow=): its environment alone pins a server to its cards",
-    "no address fence (IPAddressDeny=): `egress: closed` and `allow` are not enforced",
-    "no user of its own (DynamicUser=): the servers and you can read, signal and trace each other",
-    "no read-only system (ProtectSystem=, ProtectHome=): a server can write what you can write",
-]
+LACKS = (
+    "your own service manager gives a server no device fence, no address fence, no user of its own, no read-only system"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,11 @@ class Ada:
         return self.host.files("/home/ada/.config/systemd", "/home/ada/.local/state/ollamactl")
 
 
+def noted(ran: dict[str, Any]) -> list[str]:
+    """What is said of the user's manager as such."""
+    return [row["message"] for row in ran["problems"] if row["path"] == "--user"]
+
+
 @pytest.fixture(scope="module", params=SUITES)
 def ada(request: pytest.FixtureRequest) -> Iterator[Ada]:
     """Ada, and her fleet, which is up."""
@@ -61,10 +63,10 @@ def ada(request: pytest.FixtureRequest) -> Iterator[Ada]:
         machine.write("/home/ada/fleet.yaml", FLEET)
         one = Ada(user, FleetHost(machine))
         planned = one.ollamactl("plan", "fleet.yaml")
-        notes = [row["message"] for row in planned["problems"] if row["path"] == "--user"]
-        assert notes == LACKS
+        assert noted(planned) == [LACKS]
         applied = one.ollamactl("apply", "fleet.yaml")
         assert (applied["code"], applied["changed"]) == (0, True), json.dumps(applied, indent=1)
+        assert noted(applied) == [LACKS]
         yield one
 
 
@@ -86,6 +88,8 @@ def test_the_proof_is_the_same_as_roots(ada: Ada) -> None:
     assert proved["code"] == 0
     checks = {row["instance"]: [check["check"] for check in row["checks"]] for row in proved["data"]["proofs"]}
     assert checks["llama3"] == ["unit", "http", "listener", "version", "models"]
+    assert [row["message"] for row in proved["problems"] if "root" in row["message"]] == []
+    assert noted(proved) == []
 
 
 def test_each_server_lists_its_models_and_changes_none(ada: Ada) -> None:
@@ -124,7 +128,7 @@ def test_a_second_apply_does_nothing(ada: Ada) -> None:
 
     again = ada.ollamactl("apply", "fleet.yaml")
 
-    assert (again["code"], again["changed"]) == (0, False)
+    assert (again["code"], again["changed"], noted(again)) == (0, False, [])
     assert ada.files() == before
 
 
@@ -144,6 +148,35 @@ def test_without_user_she_is_told_what_to_type(ada: Ada) -> None:
     assert "sudo ollamactl apply" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"XDG_RUNTIME_DIR": "/run/user/0"}, {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/0/bus"}],
+    ids=["nothing set", "root's folder", "root's bus"],
+)
+def test_her_manager_is_found_by_what_su_leaves_too(ada: Ada, environment: dict[str, str]) -> None:
+    ran = ada.host.json("--user", "status", user="ada", env=environment)
+
+    assert (ran.code, len(ran.envelope["data"]["instances"])) == (0, 4)
+
+
+def test_her_manager_is_reached_over_its_bus_where_its_own_socket_is_closed(ada: Ada) -> None:
+    socket = f"/run/user/{ada.user.uid}/systemd/private"
+    ada.host.machine.run(["mv", socket, f"{socket}.away"])
+    try:
+        assert ada.ollamactl("status")["code"] == 0
+    finally:
+        ada.host.machine.run(["mv", f"{socket}.away", socket])
+
+
+def test_without_user_her_fleet_is_pointed_at(ada: Ada) -> None:
+    ran = ada.host.json("status", user="ada")
+
+    assert (ran.code, ran.errors) == (2, [": no fleet is installed here"])
+    assert ran.hints == [
+        "you have one of your own: ollamactl --user status; or bring one up with: sudo ollamactl apply fleet.yaml"
+    ]
+
+
 def test_the_fleet_is_up_after_a_boot_and_gone_after_destroy(ada: Ada) -> None:
     ada.host.machine.reboot()
     ada.host.wait_for(lambda: all(map(ada.host.listening, (12434, 12435, 12436, 12437))))
@@ -157,3 +190,25 @@ def test_the_fleet_is_up_after_a_boot_and_gone_after_destroy(ada: Ada) -> None:
     homes = ada.host.machine.run("find /home/ada -path '*ollamactl-instances/*'").stdout
     assert homes == ""
     assert ada.host.machine.exists("/home/ada/.ollama/models/manifests")
+
+
+def test_a_user_without_a_manager_is_told_why_and_what_to_type(host: FleetHost) -> None:
+    host.machine.run(["useradd", "--create-home", "bob"])
+    uid = host.machine.run(["id", "-u", "bob"]).stdout.strip()
+    spec = host.spec(FLEET.replace("/home/ada/.ollama/models", STORE))
+    none = f": bob has no service manager running: there is no /run/user/{uid}, as nobody has logged in as bob"
+
+    for left in ({}, {"XDG_RUNTIME_DIR": "/run/user/0"}, {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/0/bus"}):
+        ran = host.json("--user", "plan", spec, user="bob", env=left)
+        assert (ran.code, ran.errors) == (1, [none])
+        assert ran.hints == ["have it run always: sudo loginctl enable-linger bob; or log in as bob, not by su"]
+    as_root = host.json("--user", "plan", spec, env={"SUDO_USER": "bob"})
+    assert as_root.errors == [": --user under sudo means root's own service manager, which does not run"]
+    assert as_root.hints == ["type the same as bob, without sudo"]
+    host.machine.run(["loginctl", "enable-linger", "bob"])
+    host.wait_for(lambda: host.machine.exists(f"/run/user/{uid}/systemd/private"))
+    assert host.json("--user", "plan", spec, user="bob").code == 0
+    elsewhere = host.json("--user", "plan", spec, user="bob", env={"XDG_RUNTIME_DIR": "/home/bob"})
+    gone = ": the service manager of bob does not answer at /home/bob/systemd/private: no such file or directory"
+    assert elsewhere.errors == [gone]
+    assert f"sudo systemctl start user@{uid}.service" in elsewhere.hints[0]
