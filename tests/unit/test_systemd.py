@@ -116,7 +116,7 @@ def test_a_units_path_is_encoded_as_systemd_does(play: Callable[..., Played]) ->
 
 
 def test_a_connection_that_breaks_is_told_in_the_systems_words(play: Callable[..., Played]) -> None:
-    broken = dbusexc.DBusBaseError(-104, b"", b"")  # its own words are a joke
+    broken = error(104, "", "")  # its own words are a joke
     with pytest.raises(HostError, match=r"^systemd: Reload: connection reset by peer$"):
         play(Reload=broken).reload()
 
