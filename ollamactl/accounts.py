@@ -1,13 +1,45 @@
 """Users and groups by name: on this host as systemd resolves them (nsswitch.conf(5)), below another root by files."""
 
 import grp
+import os
 import pwd
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _HOST = Path("/")
 _CARDS = ("render", "video")
 """Groups to which the device nodes of cards belong (50-udev-default.rules of systemd)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user of this host."""
+
+    uid: int
+    gids: tuple[int, ...]
+    """The primary group first."""
+    home: str
+
+
+def account(user: str) -> Account | None:
+    """The user by name or number; None where there is none."""
+    try:
+        found = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except KeyError:
+        return None
+    others = (gid for gid in os.getgrouplist(found.pw_name, found.pw_gid) if gid != found.pw_gid)
+    return Account(uid=found.pw_uid, gids=(found.pw_gid, *others), home=found.pw_dir)
+
+
+def gid(group: str) -> int | None:
+    """A group's number, by its name or as it is; None where there is none."""
+    if group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
 
 
 def card_groups(root: Path = _HOST) -> tuple[str, ...]:
@@ -41,11 +73,7 @@ def home(name: str) -> str:
 
 
 def _has_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
+    return gid(name) is not None
 
 
 def _entries(path: Path) -> Iterator[list[str]]:

@@ -162,19 +162,25 @@ def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHo
     for instance in fleet.instances:
         if instance.state is State.STOPPED:
             continue
-        serving = listeners.serving(sockets, instance.host, instance.port)
-        inodes = {listener.inode for listener in serving}
-        state = units.get(instance.unit)
-        if not inodes or (state and state.main_pid and processes.holds_socket(state.main_pid, inodes) is not None):
-            continue
-        owner = next(filter(None, (processes.owner(inode) for inode in sorted(inodes))), None)
-        if owner and owner.unit == instance.unit:
-            continue
-        result[instance.name] = PortHolder(
-            address=serving[0].address,
-            port=instance.port,
-            pid=owner.pid if owner else None,
-            command=owner.command if owner else "",
-            unit=(owner.unit or "") if owner else "",
-        )
+        unit = units.get(instance.unit) or UnitState(name=instance.unit)
+        if found := holder(sockets, instance.host, instance.port, unit):
+            result[instance.name] = found
     return result
+
+
+def holder(sockets: Iterable[listeners.Listener], host: str, port: int, unit: UnitState) -> PortHolder | None:
+    """Who listens on an address that a unit's server wants; None where nobody does, or the server itself."""
+    serving = listeners.serving(sockets, host, port)
+    inodes = {listener.inode for listener in serving}
+    if not inodes or (unit.main_pid and processes.holds_socket(unit.main_pid, inodes) is not None):
+        return None
+    owner = next(filter(None, (processes.owner(inode) for inode in sorted(inodes))), None)
+    if owner and owner.unit == unit.name:
+        return None
+    return PortHolder(
+        address=serving[0].address,
+        port=port,
+        pid=owner.pid if owner else None,
+        command=owner.command if owner else "",
+        unit=(owner.unit or "") if owner else "",
+    )

@@ -5,6 +5,8 @@ From envconfig/config.go (AsMap) and discover/ in Ollama; what only its desktop 
 
 from dataclasses import dataclass
 
+from ollamactl import envconfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
@@ -77,9 +79,6 @@ RESERVED = ("HOME", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "LI
 KNOWN = tuple(name for name in VARIABLES if name.startswith("OLLAMA_"))
 """Every OLLAMA_* variable that does something."""
 
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
-
 
 def normalise(name: str, value: str) -> str:
     """The value to hand to Ollama: `1` or `0` for a boolean, everything else as it is.
@@ -89,9 +88,9 @@ def normalise(name: str, value: str) -> str:
     variable = VARIABLES.get(name)
     if not variable or not variable.boolean or not value:
         return value
-    if value in _TRUE:
+    if value in envconfig.TRUE:
         return "1"
-    if value in _FALSE:
+    if value in envconfig.FALSE:
         return "0"
     raise ValueError(f"{name} is a switch, and Ollama would take this value for true: write 0 or 1")
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
+from ollamactl.envconfig import listen_address
 from ollamactl.errors import HostError
 from ollamactl.observed import Rival
 from ollamactl.systemd import Manager
 
 _STOCK = "ollama.service"
-_DEFAULT = ("127.0.0.1", 11434)
-_SCHEMES = {"http": 80, "https": 443}
 
 
 def read(manager: Manager) -> tuple[Rival, ...]:
@@ -41,16 +40,3 @@ def _stream(text: str) -> tuple[str, int] | None:
     """`[::]:11434` or `127.0.0.1:11434` of a socket unit; None for a path."""
     host, colon, port = text.rpartition(":")
     return (host.strip("[]"), int(port)) if colon and port.isdigit() else None
-
-
-def listen_address(value: str) -> tuple[str, int]:
-    """Where `ollama serve` listens for a value of OLLAMA_HOST (envconfig/config.go, Host)."""
-    scheme, separator, rest = value.strip().strip("\"'").rpartition("://")
-    default = _SCHEMES.get(scheme, _DEFAULT[1]) if separator else _DEFAULT[1]
-    rest = rest.partition("/")[0]
-    host, colon, port = rest.rpartition(":")
-    if not colon or rest.endswith("]") or (":" in host.strip("[]") and not host.startswith("[")):
-        host, port = rest, ""
-    # An empty host with a port binds every interface, no host at all the loopback's
-    host = host.strip("[]") or ("0.0.0.0" if colon else _DEFAULT[0])  # noqa: S104 - reads what another unit binds
-    return "127.0.0.1" if host == "localhost" else host, int(port) if port.isdigit() and int(port) < 65536 else default

@@ -125,6 +125,11 @@ class Manager:
             )
         return tuple(states)
 
+    def unit_files(self, patterns: Sequence[str]) -> Mapping[str, str]:
+        """Unit files on disk whose names match, path -> `enabled`, `masked`, ... (ListUnitFilesByPatterns)."""
+        rows = self._call("ListUnitFilesByPatterns", "asas", [], list(patterns)) or []
+        return {_text(path): _text(state) for path, state in rows}
+
     def details(self, path: str, names: dict[str, tuple[str, str]]) -> dict[str, Any]:
         """Further properties of one unit: `{name: (interface's last word, signature)}`, bytes decoded."""
         return {

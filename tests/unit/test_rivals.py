@@ -6,31 +6,9 @@ from ollamactl import precheck
 from ollamactl.errors import Severity
 from ollamactl.model import Fleet, Instance
 from ollamactl.observed import Observed, PortHolder, Rival
-from ollamactl.rivals import listen_address
 
 FLEET = Fleet(instances=(Instance(name="llama3", port=11434, models=("llama3:latest",)),))
 STOCK = Rival(unit="ollama.service", host="127.0.0.1", port=11434, enabled=True)
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("", ("127.0.0.1", 11434)),
-        ("0.0.0.0", ("0.0.0.0", 11434)),
-        (":11435", ("0.0.0.0", 11435)),
-        ("127.0.0.1:11500", ("127.0.0.1", 11500)),
-        ("localhost:11500", ("127.0.0.1", 11500)),
-        ("http://10.0.0.1", ("10.0.0.1", 80)),
-        ("https://10.0.0.1/path", ("10.0.0.1", 443)),
-        ("[::1]:11436", ("::1", 11436)),
-        ("[::1]", ("::1", 11434)),
-        ("::1", ("::1", 11434)),
-        ("1.2.3.4:99999", ("1.2.3.4", 11434)),
-        ('"0.0.0.0:1234"', ("0.0.0.0", 1234)),
-    ],
-)
-def test_ollama_host_is_read_as_ollama_reads_it(value: str, address: tuple[str, int]) -> None:
-    assert listen_address(value) == address
 
 
 def test_an_enabled_service_on_the_same_port_forbids_an_apply_before_they_fight_at_boot() -> None:
