@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
+from ollamactl import onlycheck
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File, FileKind
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
@@ -23,6 +24,7 @@ def problems(
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
         *_given_up(fleet),
+        *onlycheck.problems(fleet, desired, observed, only),
     )
 
 

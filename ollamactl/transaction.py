@@ -11,6 +11,7 @@ from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
 from ollamactl.host import Tell
 from ollamactl.observe import Host, observe
+from ollamactl.onlycheck import not_installed
 from ollamactl.outcome import Outcome
 from ollamactl.plan import Plan
 from ollamactl.report import plan_data, proof_data
@@ -166,7 +167,8 @@ def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Ap
             host, planned, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle
         )
     limit(planned.fleet, [options.canary])
-    alone = make_plan(host, planned.compiled, only=[options.canary])
+    needed = not_installed(planned.fleet, planned.observed, options.canary)
+    alone = make_plan(host, planned.compiled, only=[options.canary, *needed])
     first = carry_out(host, alone, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle)
     if not first.outcome.ok:
         left = Problem(

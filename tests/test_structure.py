@@ -50,6 +50,7 @@ PURE = {
     "modelname",
     "observed",
     "ollama_env",
+    "onlycheck",
     "outcome",
     "pins",
     "plan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.system.fleethost import SPEC, FleetHost, drop_in, edited, unit
+from tests.system.fleethost import SPEC, STANDIN, FleetHost, drop_in, edited, unit
 
 FLEET = """
     version: 1
@@ -101,6 +101,29 @@ def test_only_limits_an_apply_to_the_instances_named(host: FleetHost) -> None:
     now = host.invocations("one", "two")
     assert (now["one"], now["two"] != started["two"]) == (started["one"], True)
     assert host.plan(None, "--exit-code").steps == [CHANGES[0], "reload systemd: 1 file written", CHANGES[3]]
+
+
+def test_only_refuses_what_the_others_would_get_with_their_next_start(host: FleetHost) -> None:
+    host.applied(FLEET)
+    host.machine.run(["cp", "-a", STANDIN, f"{STANDIN}-2"])
+    before, other = host.files(), edited(FLEET, STANDIN, f"{STANDIN}-2")
+
+    ran = host.apply(other, "--only", "two")
+
+    assert (ran.code, ran.changed, host.files()) == (1, False, before)
+    assert ran.errors == [
+        f": --only leaves out one, but all share what changes: ollama.binary {STANDIN} -> {STANDIN}-2"
+    ]
+    assert host.applied(other, "--canary", "two").code == 0
+
+
+def test_only_starts_no_server_that_is_not_installed(host: FleetHost) -> None:
+    requiring = edited(FLEET, "two: {", "two: {requires: [one], ")
+
+    ran = host.apply(requiring, "--only", "two")
+
+    assert (ran.code, ran.hints) == (1, ["apply without --only, or add: --only one"])
+    assert sorted(host.applied(requiring, "--canary", "two").proofs) == ["one", "two"]
 
 
 def test_only_brings_up_one_instance_of_a_new_fleet(host: FleetHost) -> None:

@@ -92,7 +92,7 @@ class SimHost:
 
     def problems(self, fleet: Fleet, *only: str) -> tuple[Problem, ...]:
         found = precheck.problems(fleet, self.desired(fleet), self.observe(fleet), only=only)
-        return tuple(problem for problem in found if not only or problem.instance in only)
+        return tuple(problem for problem in found if not only or not problem.instance or problem.instance in only)
 
     def apply(self, fleet: Fleet, *only: str) -> Plan:
         plan = self.plan(fleet, *only)
