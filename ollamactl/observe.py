@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import accounts, addresses, gpus, listeners, overrides, pins, processes, rivals, store, whose
+from ollamactl import accounts, addresses, envfiles, gpus, listeners, overrides, pins, processes, rivals, store, whose
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.files import ObservedFile
 from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
@@ -99,6 +99,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         files=files,
         wanted=frozenset(host.files.wanted(host.layout)),
         target_enabled=host.files.target_enabled(host.layout),
+        unreadable=_unreadable(host, fleet),
     )
     if host.offline:
         return observed
@@ -125,6 +126,14 @@ def _lacking(fleet: Fleet) -> frozenset[str]:
     return addresses.lacking(host for host in hosts if host not in WILDCARDS and not host.startswith("127."))
 
 
+def _unreadable(host: Host, fleet: Fleet) -> Mapping[str, Mapping[str, str]]:
+    found = {
+        instance.name: {path: why for path in instance.environment_files if (why := envfiles.problem(path, host.root))}
+        for instance in fleet.instances
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
 def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:
     """How each main process was started, by instance name."""
     result = {}
@@ -134,25 +143,16 @@ def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -
             continue
         instance = instances.get(name)
         started = processes.started_at(state.main_pid)
+        stale, undated = envfiles.changed(instance.environment_files, started) if instance and started else ((), ())
         result[name] = Running(
             config=processes.environ(state.main_pid, "OLLAMACTL_CONFIG"),
             secrets=processes.environ(state.main_pid, "OLLAMACTL_SECRETS"),
             same_binary=processes.same_binary(state.main_pid, instance.binary) if instance else None,
-            stale_files=_newer(instance.environment_files, started) if instance and started else (),
+            stale_files=stale,
+            undated_files=undated,
             age=time.time() - started if started else None,
         )
     return result
-
-
-def _newer(paths: Iterable[str], started: float) -> tuple[str, ...]:
-    result = []
-    for path in paths:
-        try:
-            if Path(path.removeprefix("-")).stat().st_mtime > started:
-                result.append(path)
-        except OSError:
-            continue
-    return tuple(result)
 
 
 def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHolder]:

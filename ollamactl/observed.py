@@ -68,7 +68,9 @@ class Running:
     same_binary: bool | None = None
     """False when the file at the binary's path was replaced since the start."""
     stale_files: tuple[str, ...] = ()
-    """Environment files of the operator that are newer than the process."""
+    """Environment files of the operator that were changed since the start."""
+    undated_files: tuple[str, ...] = ()
+    """Those of which that cannot be told: they were changed at a time that is still to come."""
     age: float | None = None
     """Seconds since the process was started."""
 
@@ -158,6 +160,8 @@ class Observed:
     """Addresses of the spec on which nobody can listen here: they are not this host's."""
     addresses: tuple[str, ...] = ()
     """This host's own, where some are lacking."""
+    unreadable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By instance name: environment files without which its unit fails to start, each with the reason."""
     rivals: tuple[Rival, ...] = ()
     """Units of others that are set to listen on TCP, running or not."""
 

@@ -73,7 +73,17 @@ def _variables() -> dict[str, Variable]:
 VARIABLES = _variables()
 """By name."""
 
-RESERVED = ("HOME", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "MAINPID")
+RESERVED = (
+    "HOME",
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "MAINPID",
+    "OLLAMACTL_CONFIG",
+    "OLLAMACTL_SECRETS",
+)
 """What ollamactl or systemd sets itself (systemd.exec(5), "Environment variables in spawned processes")."""
 
 KNOWN = tuple(name for name in VARIABLES if name.startswith("OLLAMA_"))

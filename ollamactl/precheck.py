@@ -23,6 +23,7 @@ def problems(
         *_hosts(fleet, observed, only),
         *_ports(fleet, observed, only),
         *_rivals(fleet, observed),
+        *_environment_files(fleet, observed),
         *_given_up(fleet),
         *onlycheck.problems(fleet, desired, observed, only),
     )
@@ -146,6 +147,30 @@ def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
                 message=f"{rival.unit} is set to listen on {instance.listen} too"
                 + (", and is started at boot" if rival.enabled else ""),
                 hint=f"sudo systemctl disable --now {rival.unit}, or choose another port in the spec",
+            )
+
+
+def _environment_files(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    for instance in fleet.instances:
+        place = f"instances.{instance.name}.environment_files"
+        for path, why in observed.unreadable.get(instance.name, {}).items():
+            # An image may get it later, and so may a server that is not started yet.
+            later = observed.offline or instance.state is State.STOPPED
+            yield Problem(
+                path=place,
+                instance=instance.name,
+                severity=Severity.WARNING if later else Severity.ERROR,
+                message=f"{path}: {why}, so systemd cannot start {instance.name}",
+                hint="create it, or take it out of the spec",
+            )
+        running = observed.running.get(instance.name)
+        for path in running.undated_files if running else ():
+            yield Problem(
+                path=place,
+                instance=instance.name,
+                severity=Severity.WARNING,
+                message=f"{path} was changed at a time to come, so nobody can tell whether {instance.name} has it",
+                hint=f"set the clock right, then touch {path} and apply again",
             )
 
 

@@ -78,7 +78,8 @@ def variables(pid: int, proc: Path = _PROC) -> dict[str, str] | None:
 def same_binary(pid: int, path: str, proc: Path = _PROC) -> bool | None:
     """Whether the process runs the very file that is at the path now; None where that can't be read.
 
-    A binary that was replaced or deleted since the start has another inode, even under the same name.
+    A binary that was replaced or deleted since the start has another inode, even under the same name. A script runs as
+    its interpreter or, after its `exec`, as the program that it was written for: there the times tell.
     """
     try:
         running = os.stat(f"{proc}/{pid}/exe")
@@ -90,7 +91,45 @@ def same_binary(pid: int, path: str, proc: Path = _PROC) -> bool | None:
         return False
     except OSError:
         return None
-    return (running.st_dev, running.st_ino) == (installed.st_dev, installed.st_ino)
+    if (running.st_dev, running.st_ino) == (installed.st_dev, installed.st_ino):
+        return True
+    script = _is_script(path)
+    return _same_script(pid, path, running, proc) if script else None if script is None else False
+
+
+def _is_script(path: str) -> bool | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read(2) == b"#!"
+    except OSError:
+        return None
+
+
+def _same_script(pid: int, path: str, running: os.stat_result, proc: Path) -> bool | None:
+    """Whether neither a script nor the program that runs for it was changed since the start."""
+    started, changed = started_at(pid, proc), changed_at(path)
+    if started is None or changed is None:
+        return None
+    if started < changed < time.time():
+        return False
+    try:
+        there = os.stat(os.readlink(f"{proc}/{pid}/exe"))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return (running.st_dev, running.st_ino) == (there.st_dev, there.st_ino)
+
+
+def changed_at(path: str) -> float | None:
+    """When a file was changed or put there, or a link that leads to it; None where it can't be read.
+
+    By the time that the kernel keeps for itself (st_ctime, inode(7)): a file that replaces another may be an old one.
+    """
+    try:
+        return max(os.stat(path).st_ctime, os.lstat(path).st_ctime)
+    except OSError:
+        return None
 
 
 def unit_of(pid: int, proc: Path = _PROC) -> str | None:

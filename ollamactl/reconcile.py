@@ -154,7 +154,7 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     if running.same_binary is False:
         return f"{instance.binary} was replaced since it started"
     if running.stale_files:
-        return f"{running.stale_files[0]} is newer than the server"
+        return f"{running.stale_files[0]} was changed since it started"
     return ""
 
 

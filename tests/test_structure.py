@@ -95,6 +95,7 @@ EDGE = {
     "doctor.gather",
     "doctor.services",
     "drain",
+    "envfiles",
     "gpus",
     "history",
     "inflight",

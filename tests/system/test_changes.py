@@ -218,7 +218,7 @@ def test_an_environment_file_of_the_operator_that_was_edited_restarts_its_server
 
     ran = host.applied()
 
-    assert ran.steps == [f"restart {unit('one')}: /etc/ollama-proxy.env is newer than the server"]
+    assert ran.steps == [f"restart {unit('one')}: /etc/ollama-proxy.env was changed since it started"]
     assert restarted(host, started) == ["one"]
     assert host.environ(11434)["HTTPS_PROXY"] == "http://10.0.0.2:3128"
     assert host.applied().steps == []

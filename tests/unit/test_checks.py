@@ -81,6 +81,8 @@ def test_listeners_that_collide(one: str, other: str, clash: bool) -> None:
         ({"environment": (("X", "\u00e9" * 60_000),)}, ["error: instances.a.environment.X"]),
         ({"environment": (("X", "x" * 100_000),)}, []),
         ({"secrets": (("OLLAMA_TOKEN", "0"),)}, ["warning: instances.a.secrets.OLLAMA_TOKEN"]),
+        ({"environment": (("OLLAMACTL_CONFIG", "0"),)}, ["error: instances.a.environment.OLLAMACTL_CONFIG"]),
+        ({"secrets": (("OLLAMACTL_SECRETS", "0"),)}, ["error: instances.a.secrets.OLLAMACTL_SECRETS"]),
         ({"secrets": (("X", "0"),), "environment": (("X", "1"),)}, ["error: instances.a.environment.X"]),
         ({"after": ("ollama@a.service",)}, ["error: instances.a.after"]),
         ({"requires": ("ollama-fleet.target",)}, ["error: instances.a.requires"]),

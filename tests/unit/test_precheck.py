@@ -205,3 +205,19 @@ def test_an_address_that_is_not_this_hosts_forbids_the_apply_and_those_that_are_
     assert f"error: b: {words} b cannot listen on it" in told(observed, "b", fleet=fleet)
     stopped = Fleet(instances=tuple(replace(each, state=State.STOPPED) for each in fleet.instances))
     assert words not in str(told(observed, fleet=stopped))
+
+
+def test_a_missing_environment_file_forbids_the_apply_of_a_server_that_is_to_start() -> None:
+    missing = {"a": {"/etc/a.env": "there is no such file"}}
+    words = "a: /etc/a.env: there is no such file, so systemd cannot start a"
+    assert told(Observed(unreadable=missing)) == [f"error: {words}"]
+    assert told(Observed(unreadable=missing, offline=True)) == [f"warning: {words}"]
+    stopped = Fleet(instances=(replace(A, state=State.STOPPED), B))
+    assert told(Observed(unreadable=missing), fleet=stopped) == [f"warning: {words}"]
+
+
+def test_an_environment_file_from_the_future_is_told() -> None:
+    running = {"a": Running(undated_files=("/etc/a.env",))}
+    assert told(Observed(running=running)) == [
+        "warning: a: /etc/a.env was changed at a time to come, so nobody can tell whether a has it"
+    ]

@@ -103,6 +103,29 @@ def test_started_at_tells_what_was_before_a_start_from_what_came_after() -> None
     assert before < started < after + 0.05
 
 
+def test_a_script_is_the_same_until_it_or_the_program_behind_it_is_replaced(tmp_path: Path) -> None:
+    script, program = tmp_path / "wrapper", tmp_path / "program"
+    script.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+    script.chmod(0o755)
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([script, "9"]) as child:
+        while processes.describe(child.pid).exe != str(program):
+            assert child.poll() is None
+        assert processes.same_binary(child.pid, str(script)) is True
+        shutil.copy(program, tmp_path / "new")
+        (tmp_path / "new").rename(program)
+        assert processes.same_binary(child.pid, str(script)) is False
+        child.kill()
+    with subprocess.Popen([script, "9"]) as child:
+        started = processes.started_at(child.pid) or 0.0
+        while (processes.changed_at(str(script)) or 0.0) <= started:  # the clock for files goes in ticks
+            script.touch()
+        assert processes.same_binary(child.pid, str(script)) is False
+        script.unlink()
+        assert processes.same_binary(child.pid, str(script)) is False
+        child.kill()
+
+
 def test_a_replaced_binary_is_another_even_while_it_runs(tmp_path: Path) -> None:
     binary = tmp_path / "program"
     shutil.copy("/bin/sleep", binary)
