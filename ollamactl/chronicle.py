@@ -37,6 +37,7 @@ def told(shown: Generation, folder: PurePath) -> str:
         ("who", shown.who),
         ("when", shown.when + (f", until {shown.ended}" if shown.ended else "")),
         ("versions", versions),
+        *([("secrets", _secrets(shown))] if shown.secrets else []),
         ("result", _ending(shown)),
         ("files", str(folder)),
     )
@@ -51,6 +52,10 @@ def told(shown: Generation, folder: PurePath) -> str:
         lines += [f"        | {line}" for line in proof["journal"]]
     lines += ["", *shown.problems] if shown.problems else []
     return "\n".join(lines)
+
+
+def _secrets(shown: Generation) -> str:
+    return ", ".join(f"{name} {digest}" for name, digest in shown.secrets.items())
 
 
 def _ending(shown: Generation) -> str:
@@ -80,6 +85,7 @@ def data(shown: Generation, folder: PurePath) -> dict[str, Any]:
     return {
         **row_data(shown),
         "folder": str(folder),
+        "secrets": dict(shown.secrets),
         "steps": [dict(step) for step in shown.steps],
         "proofs": [dict(proof) for proof in shown.proofs],
         "problems": list(shown.problems),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ollamactl import __version__, atomic, store
+from ollamactl import __version__, atomic, secretfile, store
 from ollamactl.errors import Location, Problem, Severity
 from ollamactl.facts import Facts, Layout, Manifest
 from ollamactl.files import File, FileKind, ObservedFile
@@ -49,11 +49,21 @@ def compile_spec(host: Host, source: Source) -> Compiled:
     from ollamactl import render, specfile
 
     spec = specfile.load(source.data, name=source.name, source=source.path)
-    facts = read_facts(host, spec.fleet)
+    facts = replace(read_facts(host, spec.fleet), salts=_salts(host, spec.fleet, there))
     files = render.render(spec.fleet, facts)
     return Compiled(
         fleet=spec.fleet, facts=facts, files=files, there=there, notes=spec.problems, locations=spec.locations
     )
+
+
+def _salts(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> Mapping[str, str]:
+    """Each file of secrets keeps its salt, so that the same secrets are the same file."""
+    found = {}
+    for instance in fleet.instances:
+        if instance.secrets:
+            file = there.get(f"{host.layout.secrets}/{instance.name}.env")
+            found[instance.name] = (secretfile.salt(file.data) if file else "") or os.urandom(16).hex()
+    return found
 
 
 def compile_installed(host: Host) -> Compiled:

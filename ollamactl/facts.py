@@ -107,5 +107,7 @@ class Facts:
     """Those of `render` and `video` that the host has: a unit that names a missing group fails to start (216/GROUP)."""
     store_owner: str = ""
     """The user who owns the store's folder, for `store: writable`; empty where unknown or not there yet."""
+    salts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By instance that has secrets: the salt of its file, or of the one that it will have."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""

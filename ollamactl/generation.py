@@ -43,6 +43,8 @@ class Generation:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of ollamactl, systemd and each binary."""
     instances: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """By instance: the digest of its secrets."""
     steps: tuple[Mapping[str, Any], ...] = ()
     ending: Ending = Ending.UNFINISHED
     ended: str = ""

@@ -7,7 +7,20 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from ollamactl import accounts, addresses, envfiles, gpus, listeners, overrides, pins, processes, rivals, store, whose
+from ollamactl import (
+    accounts,
+    addresses,
+    envfiles,
+    gpus,
+    listeners,
+    overrides,
+    pins,
+    processes,
+    rivals,
+    secretfile,
+    store,
+    whose,
+)
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.files import ObservedFile
 from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
@@ -146,7 +159,7 @@ def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -
         stale, undated = envfiles.changed(instance.environment_files, started) if instance and started else ((), ())
         result[name] = Running(
             config=processes.environ(state.main_pid, "OLLAMACTL_CONFIG"),
-            secrets=processes.environ(state.main_pid, "OLLAMACTL_SECRETS"),
+            secrets=processes.environ(state.main_pid, secretfile.VARIABLE),
             same_binary=processes.same_binary(state.main_pid, instance.binary) if instance else None,
             stale_files=stale,
             undated_files=undated,

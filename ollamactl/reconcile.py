@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Set
 
-from ollamactl import changes, dependents
+from ollamactl import changes, dependents, secretfile
 from ollamactl.disksteps import Scope, file_steps, link_steps, reload_step
 from ollamactl.files import VIEW_NOTE, File, FileKind
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, unit_name
@@ -12,7 +12,6 @@ from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind, proof_of, wait_
 from ollamactl.record import installed_fleet
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
-_SECRETS = re.compile(r"\bOLLAMACTL_SECRETS=\"?([0-9a-f]+)")
 _STARTING_SECONDS = 180.0
 """How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
 
@@ -147,7 +146,7 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     secret_path = f"{layout.secrets}/{instance.name}.env"
     secret = wanted.get(secret_path)
     seen = _seen(observed, secret_path)
-    if running.config and running.secrets != _digest(_SECRETS, secret.data if secret else b""):
+    if running.config and running.secrets != (secretfile.seal(secret.data) if secret else None):
         return "secrets changed"
     if secret and seen and seen != secret.data:
         return "secrets were edited by hand"

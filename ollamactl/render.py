@@ -4,13 +4,12 @@ The template `ollama@.service` holds what all instances share with `hardening: s
 is its own, and takes back what its spec relaxes. For the user's own manager both are weaker: `lacks` says how.
 """
 
-import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ollamactl import changes, record, unitfile
+from ollamactl import changes, record, secretfile, unitfile
 from ollamactl.dropin import context
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
@@ -114,10 +113,6 @@ def _view(instance: Instance, manifests: list[Manifest], folder: str) -> Iterato
 
 
 def _secrets(instance: Instance, facts: Facts) -> File:
-    """Variables that `systemctl show` must not show; the last line lets /proc/PID/environ tell that they changed."""
-    lines = [unitfile.quote_env_file(*each) for each in instance.secrets]
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    head = [MARKER, f"# The secrets of {instance.name}. Changes made here are overwritten: edit the spec."]
-    text = "\n".join([*head, *lines, f"OLLAMACTL_SECRETS={digest}", ""])
+    text = secretfile.text(instance, facts.salts[instance.name])
     path = f"{facts.layout.secrets}/{instance.name}.env"
     return _text(path, text, FileKind.SECRETS, instance.name, mode=0o600)

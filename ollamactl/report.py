@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ollamactl import secretfile
 from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Gpu
 from ollamactl.files import File, FileKind
@@ -49,7 +50,7 @@ def refused(problems: Iterable[Problem], what: str) -> str:
 
 
 def diff_text(plan: Plan) -> str:
-    """A unified diff of each file that the plan writes or removes; secrets are never shown."""
+    """A unified diff of each file that the plan writes or removes; of secrets only a digest is shown."""
     return "\n".join(filter(None, (_file_diff(step) for step in plan.of(StepKind.WRITE, StepKind.REMOVE))))
 
 
@@ -65,8 +66,14 @@ def _shown(step: Step) -> tuple[str, str]:
     """Before and after as text that may be printed."""
     after = step.file.data if step.file else b""
     if (step.file and step.file.kind is FileKind.SECRETS) or step.subject.endswith(".env"):
-        return ("(secrets)\n" if step.before else "", "(other secrets)\n" if after and step.before else "(secrets)\n")
+        # The salt of a file that is not there yet is not settled: its digest could be compared with nothing
+        return _secrets(step.before), _secrets(after, known=bool(step.before))
     return (step.before or b"").decode(errors="replace"), after.decode(errors="replace")
+
+
+def _secrets(data: bytes | None, *, known: bool = True) -> str:
+    digest = secretfile.digest(data) if data and known else ""
+    return f"(secrets, digest {digest})\n" if digest else "(secrets)\n" if data else ""
 
 
 def plan_data(plan: Plan, *, diff: bool = False) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ollamactl import changes, unitfile
+from ollamactl import changes, secretfile, unitfile
 
 _SECRET = re.compile(r"^([A-Za-z_]\w*)=", re.MULTILINE | re.ASCII)
-_OWN = (changes.CONFIG, "OLLAMACTL_SECRETS")
+_OWN = (changes.CONFIG, secretfile.VARIABLE)
 
 Variables = Mapping[str, str]
 

@@ -1,11 +1,11 @@
 """How each server is right now: units, processes, answers, as rows for a table or JSON."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ollamactl import heed, lost, overrides, store
-from ollamactl.compiled import compile_installed
+from ollamactl import heed, lost, overrides, secretfile, store
+from ollamactl.compiled import Compiled, compile_installed
 from ollamactl.interview import Interviewer
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
@@ -41,6 +41,8 @@ class Row:
     """None where the server is not meant to run, and does not."""
     drop_ins: tuple[DropIn, ...] = ()
     """Drop-ins of an administrator."""
+    secrets: str = ""
+    """The digest of its secrets; empty where it has none, or where only root may look."""
 
     @property
     def loaded(self) -> Mapping[str, ModelSize]:
@@ -80,9 +82,17 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
     others = overrides.read(host.manager, host.layout, fleet, units)
     unknown = [Instance(name=name, port=0, models=()) for name in gone if not names or name in names]
     return tuple(
-        _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ()))
+        replace(
+            _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ())),
+            secrets=_secrets(compiled, f"{host.layout.secrets}/{i.name}.env"),
+        )
         for i in sorted((*instances, *unknown), key=lambda i: i.name)
     )
+
+
+def _secrets(compiled: Compiled, path: str) -> str:
+    file = compiled.there.get(path)
+    return secretfile.digest(file.data) if file else ""
 
 
 def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observed) -> Mapping[str, Proof]:
@@ -137,6 +147,8 @@ def table(rows: Sequence[Row], *, now: float, verbose: bool = False, user: bool 
         for note in heed.told(row.unit.name, row.drop_ins, user=user):
             lines.append(f"{note.instance}: {note.message}")
             lines += [f"  hint: {note.hint}"] if note.hint else []
+    if verbose:
+        lines += [f"{row.instance.name}: its secrets have the digest {row.secrets}" for row in rows if row.secrets]
     return "\n".join(lines)
 
 
@@ -193,6 +205,7 @@ def data(row: Row) -> dict[str, Any]:
         "loaded": [{"name": n, "size": s.size, "size_vram": s.size_vram} for n, s in row.loaded.items()],
         "gpus": None if row.instance.gpus is None else list(row.instance.gpus),
         "memory": row.memory,
+        "secrets": row.secrets or None,
         "restarts": row.unit.restarts,
         "drop_ins": [each.path for each in row.drop_ins],
         "drop_ins_pending": [each.path for each in row.drop_ins if each.heeded is not Heeded.NOW],

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, binary, generation, interrupt, undo
+from ollamactl import __version__, binary, generation, interrupt, secretfile, undo
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
 from ollamactl.errors import OllamactlError, Problem, Severity, UsageError
-from ollamactl.files import File
+from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
 from ollamactl.host import Tell
@@ -151,6 +151,11 @@ def _generation(host: Host, planned: Planned, command: str, of: int) -> Generati
         source=planned.fleet.source,
         versions={"ollamactl": __version__, "systemd": str(facts.systemd), **known},
         instances=tuple(instance.name for instance in planned.fleet.instances),
+        secrets={
+            file.instance: secretfile.digest(file.data)
+            for file in planned.compiled.files
+            if file.kind is FileKind.SECRETS
+        },
         steps=tuple(plan_data(planned.plan)),
     )
 

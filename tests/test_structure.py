@@ -66,6 +66,7 @@ PURE = {
     "result",
     "schema",
     "schemahints",
+    "secretfile",
     "serverenv",
     "specaddress",
     "specfile",

@@ -78,6 +78,9 @@ def test_nobody_but_root_and_the_server_sees_a_secret(fleet: FleetHost) -> None:
             "ollamactl verify --output json",
             "ollamactl env quiet --server",
             "ollamactl destroy --dry-run --output json",
+            "ollamactl history show 1 --diff",
+            "ollamactl history show 1 --diff --output json",
+            f"ollamactl apply --dry-run --diff --verbose {path}",
             "cat /etc/systemd/system/ollama@*.d/* /etc/systemd/system/ollama@.service",
         )
     ]
@@ -85,6 +88,12 @@ def test_nobody_but_root_and_the_server_sees_a_secret(fleet: FleetHost) -> None:
     assert all(said)
     assert [text for text in said if "hunter2" in text] == []
     assert "secrets changed" in said[3]
+    digest = fleet.json("status", "quiet").envelope["data"]["instances"][0]["secrets"]
+    assert f"-(secrets, digest {digest})\n+(secrets, digest " in said[3]
+    assert f"quiet: its secrets have the digest {digest}\n" in said[7]
+    assert f"quiet {digest}" in said[12]
+    salt = fleet.environ(11504)["OLLAMACTL_SECRETS"].partition("-")[0]
+    assert [text for text in said if salt in text] == []
     file = "/var/lib/ollamactl/secrets/quiet.env"
     assert "hunter2" in fleet.machine.read(file)
     assert fleet.machine.run(["stat", "--format=%a %U", file]).stdout == "600 root\n"

@@ -2,6 +2,7 @@
 
 import os
 import select
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from ollamactl.errors import HostError
 from ollamactl.files import File
 from ollamactl.host import Job, JobDone
 from ollamactl.observed import Active, UnitState
+
+SALTS: Mapping[str, str] = defaultdict(lambda: "5a17" * 8)
+"""The salt of every file of secrets."""
 
 
 @dataclass

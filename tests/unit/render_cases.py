@@ -14,6 +14,7 @@ from ollamactl.model import (
     Store,
     Toggle,
 )
+from tests.unit.fakes import SALTS
 
 NVIDIA = tuple(
     Gpu(vendor=Vendor.NVIDIA, index=index, pci=f"0000:{bus}:00.0", uuid=f"GPU-{uuid}", name="RTX 4090", minor=1 - index)
@@ -120,7 +121,7 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
                 ),
             ),
         ),
-        Facts(systemd=254, manifests=MODELS),
+        Facts(systemd=254, salts=SALTS, manifests=MODELS),
     ),
     "stores": (
         Fleet(
@@ -158,6 +159,7 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
             ),
         ),
         Facts(
+            salts=SALTS,
             layout=Layout(
                 unit_dir="/home/ada/.config/systemd/user",
                 state_dir="/home/ada/.local/state/ollamactl",

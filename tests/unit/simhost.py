@@ -22,6 +22,7 @@ from ollamactl.plan import Plan, Step, StepKind
 from ollamactl.reconcile import reconcile
 from ollamactl.record import installed_fleet
 from ollamactl.render import DROP_IN, render
+from tests.unit.fakes import SALTS
 
 LAYOUT = Layout()
 CARDS = tuple(
@@ -77,7 +78,7 @@ class SimHost:
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def facts(self) -> Facts:
-        return Facts(gpus=CARDS, manifests=self.store)
+        return Facts(gpus=CARDS, salts=SALTS, manifests=self.store)
 
     def put(self, path: str, text: str) -> None:
         """A file that somebody wrote; the marker decides whose it is."""
@@ -224,7 +225,7 @@ class SimHost:
         self.processes[unit] = Process(
             serial=next(self.serials),
             config=_value(drop_in, rb"OLLAMACTL_CONFIG=([0-9a-f]+)"),
-            secrets=_value(secrets.data, rb"OLLAMACTL_SECRETS=([0-9a-f]+)") if secrets else None,
+            secrets=_value(secrets.data, rb"OLLAMACTL_SECRETS=([0-9a-f-]+)") if secrets else None,
             listen=listen,
         )
 

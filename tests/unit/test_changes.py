@@ -7,12 +7,13 @@ from ollamactl.facts import Facts, Gpu, Manifest, Vendor
 from ollamactl.files import FileKind
 from ollamactl.model import Backend, Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, Toggle
 from ollamactl.render import render
+from tests.unit.fakes import SALTS
 
 CARDS = tuple(
     Gpu(vendor=Vendor.NVIDIA, index=number, pci=f"0000:0{number}:00.0", uuid=f"GPU-{number}", minor=number)
     for number in (0, 1)
 )
-FACTS = Facts(gpus=CARDS, systemd=254, store_owner="ollama")
+FACTS = Facts(gpus=CARDS, systemd=254, store_owner="ollama", salts=SALTS)
 BASE = Instance(
     name="x",
     port=11434,

@@ -1,5 +1,6 @@
 """The history in words: the newest first, damage in its place, and one generation with its plan and its end."""
 
+from dataclasses import replace
 from pathlib import PurePath
 
 from ollamactl import chronicle
@@ -34,6 +35,14 @@ def test_one_generation_with_its_plan() -> None:
     assert "  result    done and proved" in text
     assert "  start    ollama@a.service  new" in text
     assert "verify" not in text
+
+
+def test_of_secrets_it_tells_a_digest() -> None:
+    folder = PurePath("/x")
+    assert "secrets" not in chronicle.told(FIRST, folder)
+    secret = replace(FIRST, secrets={"a": "1a2b3c4d"})
+    assert "  secrets   a 1a2b3c4d" in chronicle.told(secret, folder)
+    assert chronicle.data(secret, folder)["secrets"] == {"a": "1a2b3c4d"}
 
 
 def test_a_failed_proof_is_told_with_its_journal() -> None:

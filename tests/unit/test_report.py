@@ -103,17 +103,6 @@ def test_diff_comes_first() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(None, "TOKEN=hunter2\n"), ("TOKEN=hunter1\n", "TOKEN=hunter2\n"), ("TOKEN=hunter1\n", None)]
-)
-def test_a_diff_of_secrets_shows_that_they_differ_and_no_more(before: str | None, after: str | None) -> None:
-    path = "/var/lib/ollamactl/secrets/a.env"
-    one = write(after, before, FileKind.SECRETS, path) if after else remove(before or "", path)
-    shown = report.diff_text(plan(one)) + str(report.plan_data(plan(one), diff=True))
-    assert "hunter" not in shown
-    assert "(secrets)" in shown
-
-
 def proof(name: str, *, ok: bool = True, looked: bool = True) -> Proof:
     instance = Instance(name=name, port=1, models=())
     holder = PortHolder(address="127.0.0.1", port=1, pid=700)

@@ -9,6 +9,7 @@ from ollamactl.facts import Facts
 from ollamactl.files import FileKind
 from ollamactl.model import Fleet, Instance
 from ollamactl.render import render
+from tests.unit.fakes import SALTS
 
 INSTANCE = Instance(
     name="a",
@@ -18,7 +19,7 @@ INSTANCE = Instance(
     secrets=(("HF_TOKEN", 'x"y'), ("OTHER", "HF=z")),
     environment_files=("/etc/50%.env", "-/etc/maybe.env"),
 )
-FILES = {file.kind: file.data.decode() for file in render(Fleet(instances=(INSTANCE,)), Facts())}
+FILES = {file.kind: file.data.decode() for file in render(Fleet(instances=(INSTANCE,)), Facts(salts=SALTS))}
 OVERRIDDEN = "by an administrator's drop-in"
 
 

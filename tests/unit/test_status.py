@@ -218,10 +218,12 @@ def test_json_has_plain_numbers() -> None:
         ],
         "gpus": ["GPU-5c1a"],
         "memory": 150 * MIB,
+        "secrets": None,
         "restarts": 0,
         "drop_ins": [],
         "drop_ins_pending": [],
     }
+    assert status.data(replace(WELL, secrets="1a2b3c4d"))["secrets"] == "1a2b3c4d"
     stopped, broken = status.data(STOPPED), status.data(BROKEN)
     assert (stopped["proof"], stopped["healthy"], stopped["since"], stopped["memory"]) == (None, True, None, None)
     assert [failure["check"] for failure in broken["failures"]] == ["unit"]

@@ -125,3 +125,24 @@ def test_one_change_at_a_time(host: observe.Host) -> None:
     assert transaction.apply(host, source(), transaction.Options(), hear).outcome.ok
     assert len(told) == 1
     assert told[0].startswith("another ollamactl is at work")
+
+
+SECRET = FLEET.replace("models: [m]}", "models: [m], secrets: {TOKEN: hunter2}}")
+
+
+def test_the_same_secrets_stay_the_same_file_and_no_two_hosts_have_the_same(host: observe.Host, tmp_path: Path) -> None:
+    apply(host, SECRET)
+    there = files(host)
+    path = "var/lib/ollamactl/secrets/a.env"
+
+    assert not apply(host, SECRET.replace("m, n", "n, m").replace("hunter2", '"hunter2"')).outcome.failed
+    assert files(host)[path] == there[path]
+    apply(host, SECRET.replace("hunter2", "hunter3"))
+    assert files(host)[path] != there[path]
+    apply(host, SECRET)
+    assert files(host)[path] == there[path]
+
+    other = observe.host(root=str(tmp_path / "other"))
+    apply(other, SECRET)
+    assert b'TOKEN="hunter2"' in files(other)[path]
+    assert files(other)[path] != there[path]
