@@ -1,8 +1,33 @@
 """What a unit wrote to the journal, through journalctl(1)."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 _TIMEOUT = 5.0
+_PLACES = (Path("/var/log/journal"), Path("/run/log/journal"))
+
+
+def readable(*, user: bool, places: Sequence[Path] = _PLACES) -> bool:
+    """Whether the caller may read what units wrote; also where there is no journal, which journalctl tells itself.
+
+    A user's own units may be in a journal that is kept for that user (journald.conf(5), SplitMode=).
+    """
+    found = False
+    for folder in (entry for place in places if place.is_dir() for entry in place.iterdir()):
+        try:
+            names = os.listdir(folder)  # noqa: PTH208
+        except NotADirectoryError:
+            continue
+        except PermissionError:
+            found = True
+            continue
+        for name in names:
+            if name.startswith("system") or (user and name.startswith(f"user-{os.geteuid()}")):
+                found = True
+                if os.access(folder / name, os.R_OK, effective_ids=True):
+                    return True
+    return not found
 
 
 def tail(unit: str, *, lines: int = 10, invocation: str | None = None, user: bool = False) -> tuple[str, ...]:

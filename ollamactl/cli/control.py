@@ -6,7 +6,7 @@ import time
 import click
 
 from ollamactl.cli.common import Settings, command, timeout_option
-from ollamactl.errors import ExitCode
+from ollamactl.errors import ExitCode, NotPermitted
 from ollamactl.result import Result
 
 names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -85,11 +85,20 @@ def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Resul
 )
 @click.option("--since", metavar="TIME", help="From this time on, as journalctl reads it.")
 def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, since: str | None) -> Result:
-    """Show the servers' journal."""
+    """Show the servers' journal, as journalctl does.
+
+    With --output json each line is an entry of the journal as JSON, as `journalctl --output=json` has it: this is the
+    one command without ollamactl's envelope, unless it fails.
+    """
     from ollamactl import journal, output, workflow
 
     host = settings.host(running=True)
     units = [instance.unit for instance in workflow.chosen(workflow.installed(host).fleet, names)]
+    if not journal.readable(user=settings.user):
+        raise NotPermitted(
+            "the journal is not open to this user",
+            hint="sudo ollamactl logs ..., or for good: sudo usermod -aG systemd-journal $USER, and log in again",
+        )
     words = journal.follow_command(units, follow=follow, lines=lines, since=since, user=settings.user)
     if settings.output == "json":
         words.append("--output=json")

@@ -142,6 +142,25 @@ def test_logs_show_the_journal_of_one_server_or_of_all(host: FleetHost) -> None:
     assert any("Listening on 127.0.0.1:11434" in row["MESSAGE"] for row in rows)
 
 
+def test_who_may_not_read_the_journal_is_told_how_to(host: FleetHost) -> None:
+    host.applied(FLEET)
+
+    ran = host.json("logs", "one", user="nobody")
+    assert (ran.code, ran.envelope["status"], ran.errors) == (77, "denied", [": the journal is not open to this user"])
+    assert "sudo usermod -aG systemd-journal $USER" in ran.hints[0]
+    shown = host.machine.ollamactl("logs", "one", user="nobody", check=False)
+    assert (shown.returncode, shown.stdout) == (77, "")
+    assert "Hint: You are currently" not in shown.stderr
+    host.machine.run("usermod -aG systemd-journal nobody")
+    assert "Listening on 127.0.0.1:11434" in host.machine.ollamactl("logs", "one", user="nobody").stdout
+
+
+def test_logs_end_quietly_when_the_reader_has_seen_enough(host: FleetHost) -> None:
+    host.applied(FLEET)
+    done = host.machine.run("for i in 1 2 3; do ollamactl logs -n 5 | head -1 >/dev/null; done")
+    assert done.stderr == ""
+
+
 def test_logs_can_be_followed(host: FleetHost) -> None:
     host.applied(FLEET)
     following = host.machine.popen(["ollamactl", "logs", "-f", "-n", "0", "one"], stderr=subprocess.DEVNULL)

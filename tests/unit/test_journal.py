@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 
@@ -62,3 +63,36 @@ def test_the_real_journalctl_takes_both_forms() -> None:
     ):
         assert subprocess.run(command, capture_output=True).returncode in (0, 1)
         assert b"nvalid" not in subprocess.run(command, capture_output=True).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+@pytest.mark.parametrize(
+    ("files", "closed_folder", "readable", "users_own"),
+    [
+        pytest.param({"system.journal": 0o600, "user-65534.journal": 0o644}, False, False, True, id="not in the group"),
+        pytest.param({"system.journal": 0o644}, False, True, True, id="in the group"),
+        pytest.param({"system.journal": 0o600, "user-1.journal": 0o644}, False, False, False, id="another user's"),
+        pytest.param({"system.journal": 0o600}, True, False, False, id="a folder that nobody may list"),
+        pytest.param({}, False, True, True, id="no journal at all"),
+    ],
+)
+def test_who_may_not_read_the_journal_is_found_out(
+    tmp_path: Path, files: dict[str, int], closed_folder: bool, readable: bool, users_own: bool
+) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    machine = tmp_path / "run/0a1b"
+    machine.mkdir(parents=True)
+    for name, mode in files.items():
+        (machine / name).touch(mode)
+        (machine / name).chmod(mode)
+    machine.chmod(0o700 if closed_folder else 0o755)
+    places = (tmp_path / "var", tmp_path / "run")
+    assert journal.readable(user=False, places=places), "by root always"
+    os.seteuid(65534)
+    try:
+        assert journal.readable(user=False, places=places) is readable
+        assert journal.readable(user=True, places=places) is users_own
+    finally:
+        os.seteuid(0)
