@@ -6,10 +6,18 @@ from pathlib import Path
 import click
 import pytest
 
-from ollamactl import schema, specfile
+from ollamactl import report, schema, specfile
 from ollamactl.cli import cli
 from ollamactl.errors import ExitCode, Problem
+from ollamactl.facts import Gpu, Vendor
+from ollamactl.files import File, FileKind
+from ollamactl.model import Instance
+from ollamactl.observed import UnitState
+from ollamactl.outcome import Outcome
+from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.proof import Evidence, Expected, judge
 from ollamactl.result import STATUS, Result, problem_data
+from tests import jsondoc
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
@@ -52,6 +60,31 @@ def test_readme_describes_the_envelope() -> None:
     assert told == set(Result(command="x").envelope())
     assert all(status in text for status in STATUS.values())
     assert all(field in text for field in problem_data(Problem(message="x")))
+
+
+def test_what_each_command_has_in_its_data_is_documented() -> None:
+    """That it is so, tests/cli and tests/system see: they hold each document that they get against docs/json.md."""
+    kinds = {key.kind for keys in jsondoc.SECTIONS.values() for key in keys.values()} - {""}
+    assert {name.strip("`") for name in jsondoc.SECTIONS if name.startswith("`")} == set(cli.commands)
+    assert kinds == {name for name in jsondoc.SECTIONS if not name.startswith("`")}
+    assert len(re.findall(r"^- ", jsondoc.TEXT, re.M)) == len(re.findall(r"^- (?:`|what )", jsondoc.TEXT, re.M))
+
+
+def test_what_is_documented_of_steps_proofs_and_files_is_what_there_is() -> None:
+    step = Step(kind=StepKind.WRITE, subject="/x", file=File(path="/x", data=b"", kind=FileKind.DROP_IN))
+    plan, unit = Plan(steps=(step,)), UnitState(name="ollama@a.service")
+    proof = judge(Instance(name="a", port=1, models=("m",)), Expected(), Evidence(unit=unit))
+    made = {
+        "`plan`": {"steps": report.plan_data(plan, diff=True)},
+        "`verify`": {"steps": report.plan_data(plan), "proofs": report.proof_data([proof])},
+        "`render`": {"files": report.files_data([step.file] if step.file else [])},
+        "`gpus`": {"gpus": [report.card_data(Gpu(vendor=Vendor.AMD, index=0, pci=""))]},
+        "`apply`": {"steps": [], "proofs": [], "rollback": report.outcome_data(plan, Outcome(proofs=(proof,)))},
+    }
+    assert [words for section, data in made.items() for words in jsondoc.wrong(data, section)] == []
+    assert jsondoc.wrong({"steps": [{"step": "write", "new": 1}]}, "`plan`") == [
+        "steps: new is not documented", *(f"steps: {name} is missing" for name in ("subject", "cause", "instance")),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("example", sorted((TOP / "examples").glob("*.yaml")), ids=lambda path: path.name)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import jsondoc
+
 CHECKOUT = Path(__file__).parents[2]
 NOBODY = 65534
 
@@ -46,6 +48,7 @@ class Done:
         """Standard output as the one JSON document that it must be."""
         found = json.loads(self.stdout)
         assert isinstance(found, dict)
+        assert not found["data"] or jsondoc.wrong(found["data"], f"`{found['command']}`") == []
         return found
 
     @property

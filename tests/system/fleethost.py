@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import Any
 
+from tests import jsondoc
 from tests.lab.container import Container, end
 
 SPEC = "/etc/ollamactl/fleet.yaml"
@@ -111,9 +112,11 @@ class FleetHost:
             end(process)
         seconds = time.monotonic() - started
         try:
-            return Ran(code=process.returncode, envelope=json.loads(stdout), stderr=stderr, seconds=seconds)
+            envelope = json.loads(stdout)
         except ValueError:
             raise AssertionError(f"no JSON, status {process.returncode}:\n{stdout}{stderr}") from None
+        assert not envelope["data"] or jsondoc.wrong(envelope["data"], f"`{envelope['command']}`") == []
+        return Ran(code=process.returncode, envelope=envelope, stderr=stderr, seconds=seconds)
 
     def apply(self, text: str | None = None, *args: str) -> Ran:
         """Write the spec where one is given, and apply it."""
