@@ -21,7 +21,7 @@ _LOOPBACK = ("127.0.0.1/32", "::1/128")  # `localhost` would open 127.0.0.53, th
 
 def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]:
     """Every name that the drop-in's template uses, spelled for the setting that it stands in."""
-    pinned = pin(instance, facts.gpus)
+    pinned = pin(instance, facts.gpus, user=facts.layout.user)
     own_binary = instance.binary != fleet.binary
     return {
         "name": instance.name,
@@ -56,7 +56,7 @@ def _user_name(instance: Instance, facts: Facts) -> str:
 
 
 def _as_owner(instance: Instance, facts: Facts) -> bool:
-    """Whether it runs as the store's owner, as it must to write it; `pins.problems` refuses a store of root's."""
+    """Whether it runs as the store's owner, as it must to write it; `cardchecks` refuses a store of root's."""
     return instance.store is Store.WRITABLE and not facts.layout.user and facts.store_owner not in ("", "root")
 
 

@@ -21,9 +21,9 @@ from ollamactl import (
     store,
     whose,
 )
-from ollamactl.facts import Facts, Gpu, Layout
+from ollamactl.facts import Facts, Gpu, Layout, Vendor
 from ollamactl.files import ObservedFile
-from ollamactl.model import TARGET, WILDCARDS, Fleet, Instance, State, Store, instance_name
+from ollamactl.model import TARGET, WILDCARDS, Backend, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
 from ollamactl.record import installed_fleet
@@ -98,10 +98,16 @@ def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
     if host.offline:
         return None
     found = gpus.detect_without_tools(host.root)
-    named = {card for instance in instances for card in instance.gpus or ()}
-    known = {name for card in found for name in (card.uuid, card.pci, str(card.index))}
-    # nvidia-smi takes its time, and adds only what the driver's own files do not tell
-    return found if named <= known else gpus.detect(host.root)
+    # nvidia-smi takes its time, and adds only what the driver's own files do not tell: UUIDs of cards not yet used
+    known = all(_known(name, found, instance) for instance in instances for name in instance.gpus or ())
+    return found if known else gpus.detect(host.root)
+
+
+def _known(name: str, cards: Iterable[Gpu], instance: Instance) -> bool:
+    if instance.backend is Backend.VULKAN and name.isdecimal():
+        return True  # a number of Vulkan's own
+    named = pins.find(name, cards, instance.backend)
+    return bool(named) and all(card.uuid or card.vendor is Vendor.AMD for card in named)
 
 
 def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, ObservedFile]) -> Observed:

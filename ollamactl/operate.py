@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ollamactl import gpus, interrupt, lost, overrides, pins, processes, serverenv, store
+from ollamactl import cardchecks, gpus, interrupt, lost, overrides, processes, serverenv, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.dependents import with_dependents
 from ollamactl.errors import NotPermitted, Problem, Severity, listed
@@ -135,7 +135,7 @@ def _left_open(outcome: Outcome) -> Iterable[Problem]:
 def rendered(host: Host, source: Source, *, only: Collection[str] = ()) -> tuple[File, ...]:
     """The files that apply would install. Raises NotReadyError where the host lacks a card that the spec names."""
     compiled = compile_spec(host, source)
-    if found := [p for p in pins.problems(compiled.fleet, compiled.facts) if p.severity is Severity.ERROR]:
+    if found := [p for p in cardchecks.problems(compiled.fleet, compiled.facts) if p.severity is Severity.ERROR]:
         raise NotReadyError(found)
     scope = limit(compiled.fleet, only)
     return tuple(file for file in compiled.files if not scope or file.instance in scope)

@@ -5,15 +5,13 @@ hides, so every other backend sets OLLAMA_VULKAN=0. The devices become DeviceAll
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ollamactl.errors import Problem, Severity
-from ollamactl.facts import Facts, Gpu, Vendor
-from ollamactl.model import Backend, Fleet, Hardening, Instance, Store
+from ollamactl.facts import Gpu, Vendor
+from ollamactl.model import Backend, Hardening, Instance
 
 Variables = tuple[tuple[str, str], ...]
-_Report = Callable[..., Problem]
 
 _NO_CUDA = ("CUDA_VISIBLE_DEVICES", "-1")
 _NO_ROCM = ("ROCR_VISIBLE_DEVICES", "-1")
@@ -26,7 +24,9 @@ _NVIDIA_SHARED = ("/dev/char/195:255", "char-nvidia-uvm", "char-nvidia-caps")
 _NVIDIA_MODESET = "/dev/char/195:254"
 _NVIDIA_CLASSES = ("char-nvidia*",)
 _AMD_CLASSES = ("char-kfd", "char-drm")
-_VENDOR = {Backend.CUDA: Vendor.NVIDIA, Backend.ROCM: Vendor.AMD}
+VENDOR = {Backend.CUDA: Vendor.NVIDIA, Backend.ROCM: Vendor.AMD}
+"""Whose cards a backend can use; the others use any."""
+_FIRST_RENDER_MINOR = 128
 _AMD_UUID = re.compile(r"GPU-[0-9a-f]{16}")
 
 
@@ -48,19 +48,25 @@ class Pin:
         return amd if self.nvidia_minors is None else ("nvidia_uvm", *amd)
 
 
-def pin(instance: Instance, gpus: Sequence[Gpu] | None) -> Pin:
-    """The pin of a valid instance (`problems` is empty of errors); `gpus` None is an unknown host."""
+def pin(instance: Instance, gpus: Sequence[Gpu] | None, *, user: bool = False) -> Pin:
+    """The pin of a valid instance (`cardchecks` finds no error); `gpus` None is an unknown host.
+
+    `user`: for a user's own manager, which fences nothing.
+    """
     if not uses_cards(instance):
         return Pin(environment=(_NO_CUDA, _NO_ROCM, _NO_VULKAN), devices=())
     if instance.gpus is None:
         return _all_cards(instance, gpus)
     if instance.backend is Backend.VULKAN:
         return _vulkan(instance.gpus, gpus)
-    cards = [card for name in instance.gpus for card in find(name, gpus or (), instance.backend)]
+    cards = _chosen(instance.gpus, gpus or (), instance.backend)
     vendor = cards[0].vendor if cards else _guess(instance)
+    names = [card.uuid or str(card.index) for card in cards] or instance.gpus
     if vendor is Vendor.NVIDIA:
-        return _nvidia([card.uuid or str(card.index) for card in cards] or instance.gpus, cards)
-    return _amd([card.uuid or str(card.index) for card in cards] or instance.gpus, cards)
+        return _nvidia(names, cards)
+    if not all(card.uuid for card in cards) and instance.hardening is not Hardening.OFF and not user:
+        names = _positions(cards) or names
+    return _amd(names, cards)
 
 
 def uses_cards(instance: Instance) -> bool:
@@ -75,9 +81,14 @@ def find(name: str, gpus: Iterable[Gpu], backend: Backend = Backend.AUTO) -> lis
     """
     wanted = name.lower()
     if wanted.isdecimal():
-        vendor = _VENDOR.get(backend)
+        vendor = VENDOR.get(backend)
         return [gpu for gpu in gpus if gpu.index == int(wanted) and vendor in (None, gpu.vendor)]
     return [gpu for gpu in gpus if wanted in (gpu.uuid.lower(), gpu.pci) or f"0000:{wanted}" == gpu.pci]
+
+
+def _chosen(names: Iterable[str], gpus: Sequence[Gpu], backend: Backend = Backend.AUTO) -> list[Gpu]:
+    """The cards that names of the spec mean, each once: CUDA may show none at all where one is listed twice."""
+    return list({card.pci: card for name in names for card in find(name, gpus, backend)}.values())
 
 
 def _all_cards(instance: Instance, gpus: Sequence[Gpu] | None) -> Pin:
@@ -108,7 +119,7 @@ def _vulkan(names: Sequence[str], gpus: Sequence[Gpu] | None) -> Pin:
             amd=_any_amd(gpus),
             nvidia_minors=_every_minor(gpus),
         )
-    cards = [card for name in names for card in find(name, gpus or ())]
+    cards = _chosen(names, gpus or ())
     nvidia = [card for card in cards if card.vendor is Vendor.NVIDIA]
     amd = [card for card in cards if card.vendor is Vendor.AMD]
     return Pin(
@@ -134,6 +145,19 @@ def _amd(values: Sequence[str], cards: Sequence[Gpu]) -> Pin:
     """No CUDA_VISIBLE_DEVICES: ROCm reads that too."""
     environment = (("ROCR_VISIBLE_DEVICES", ",".join(values)), _NO_VULKAN)
     return Pin(environment=environment, devices=_amd_devices(cards), amd=True)
+
+
+def _positions(cards: Sequence[Gpu]) -> list[str]:
+    """Every place among the cards that the fence leaves; none where it is no fence for single cards.
+
+    The kernel hides from a process the cards whose render nodes its cgroup may not open (kfd_devcgroup_check_permission
+    in kfd_topology.c), so ROCm counts the rest from 0, a partition of a card (MI300) each. Slurm's ConstrainDevices
+    counts in the same way (gres_use_local_device_index).
+    """
+    if not all(card.nodes for card in cards):
+        return []
+    renders = [node for card in cards for node in card.nodes if int(node.partition(":")[2]) >= _FIRST_RENDER_MINOR]
+    return [str(number) for number in range(len(renders))]
 
 
 def _nvidia_devices(cards: Sequence[Gpu]) -> tuple[str, ...]:
@@ -167,101 +191,4 @@ def _any_amd(gpus: Sequence[Gpu] | None) -> bool:
 def _guess(instance: Instance) -> Vendor:
     """The vendor on an unknown host: by the backend, or by the form of the UUIDs (AMD's have 16 digits and no dash)."""
     amd = all(_AMD_UUID.fullmatch(name) for name in instance.gpus or ())
-    return _VENDOR.get(instance.backend, Vendor.AMD if amd else Vendor.NVIDIA)
-
-
-def problems(fleet: Fleet, facts: Facts) -> tuple[Problem, ...]:
-    """What the spec asks of this host that it cannot give: cards, and an owner for a writable store."""
-    found: list[Problem] = []
-    for instance in fleet.instances:
-        if instance.gpus and uses_cards(instance):
-            found += _problems(instance, facts)
-        if instance.store is Store.WRITABLE and not facts.layout.user and facts.store_owner in ("", "root"):
-            found.append(_ownerless(instance, fleet, facts))
-    return tuple(found)
-
-
-def _ownerless(instance: Instance, fleet: Fleet, facts: Facts) -> Problem:
-    """A server that may write the store runs as its owner, and none may run as root."""
-    return Problem(
-        path=f"instances.{instance.name}.store",
-        instance=instance.name,
-        message=f"{fleet.models_dir} {'belongs to root' if facts.store_owner else 'has no known owner'}: "
-        "a server that may write it runs as its owner, and none runs as root",
-        hint="make a user for it: `useradd --system ollama`, then "
-        f"`install -d -o ollama -g ollama {fleet.models_dir} && chown -R ollama:ollama {fleet.models_dir}`",
-    )
-
-
-def _problems(instance: Instance, facts: Facts) -> Iterable[Problem]:
-    names = instance.gpus or ()
-
-    def problem(message: str, hint: str, severity: Severity = Severity.ERROR) -> Problem:
-        path = f"instances.{instance.name}.gpus"
-        return Problem(message=message, hint=hint, path=path, severity=severity, instance=instance.name)
-
-    see = "`ollamactl gpus` shows the cards of this host and what to write for each"
-    if instance.backend is Backend.VULKAN:
-        numbers = [name for name in names if name.isdecimal()]
-        if numbers and len(numbers) == len(names):
-            return  # Vulkan's own numbers: nothing on the host tells whether they exist
-        fenced = facts.gpus is not None and instance.hardening is not Hardening.OFF and not facts.layout.user
-        if numbers or not fenced:
-            yield problem(
-                f"backend vulkan takes numbers, not {', '.join(name for name in names if name not in numbers)}",
-                "write Vulkan's own number of the card (`vulkaninfo --summary` lists them)",
-            )
-            return
-    if facts.gpus is None:
-        yield from _offline(instance, problem)
-        return
-    found = [(name, find(name, facts.gpus, instance.backend)) for name in names]
-    for name, cards in found:
-        if not cards:
-            yield problem(f"this host has no card {name}; {_those_there_are(facts.gpus)}", see)
-        elif len(cards) > 1:
-            which = " and ".join(f"{card.vendor} {card.uuid or card.pci}" for card in cards)
-            yield problem(f"{name} means {which}", "write the UUID, or set `backend: cuda` or `backend: rocm`")
-    chosen = [card for _, cards in found if len(cards) == 1 for card in cards]
-    vendors = {card.vendor for card in chosen}
-    wanted = _VENDOR.get(instance.backend)
-    if wanted and vendors - {wanted}:
-        wrong = next(card for card in chosen if card.vendor is not wanted)
-        yield problem(
-            f"backend {instance.backend} cannot use {wrong.uuid or wrong.pci}, a card of {wrong.vendor}",
-            "leave `backend` out, or name another card; " + see,
-        )
-    elif len(vendors) > 1 and instance.backend is not Backend.VULKAN:
-        yield problem(
-            "one server cannot be pinned to cards of NVIDIA and AMD together",
-            "make two instances, or use `backend: vulkan`",
-        )
-    for card in chosen:
-        if card.minor is None if card.vendor is Vendor.NVIDIA else not card.nodes:
-            yield problem(
-                f"the device node of {card.uuid or card.pci} is not known: nothing fences off the other cards",
-                "load the card's driver, then apply again",
-                Severity.WARNING,
-            )
-
-
-def _offline(instance: Instance, problem: _Report) -> Iterable[Problem]:
-    """On an unknown host a pin is its text: what the driver's variable would not take is an error."""
-    for name in instance.gpus or ():
-        if ":" in name:
-            yield problem(
-                f"the card at {name} cannot be named without its host: drivers take no PCI address",
-                "write the card's UUID, as `ollamactl gpus` shows it there",
-            )
-        elif name.isdecimal() and instance.backend is Backend.AUTO:
-            yield problem(
-                f"card {name} is taken for NVIDIA's: this host's cards are not known",
-                "write the UUID, or set `backend: cuda` or `backend: rocm`",
-                Severity.WARNING,
-            )
-
-
-def _those_there_are(gpus: Sequence[Gpu]) -> str:
-    if not gpus:
-        return "it has none that ollamactl knows"
-    return "there are " + ", ".join(f"{gpu.index} = {gpu.uuid or gpu.pci} ({gpu.name or gpu.vendor})" for gpu in gpus)
+    return VENDOR.get(instance.backend, Vendor.AMD if amd else Vendor.NVIDIA)

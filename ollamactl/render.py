@@ -34,7 +34,7 @@ _LACKS = (
 def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     """Every file of the fleet on this host, sorted by path; the same input gives the same bytes.
 
-    `pins.problems` says beforehand what this host cannot do; models that the store lacks are left out.
+    `cardchecks` says beforehand what this host cannot do; models that the store lacks are left out.
     """
     layout = facts.layout
     shared = {

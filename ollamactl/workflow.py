@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, heed, lock, pins, precheck, record, replacement, runners, store
+from ollamactl import binary, cardchecks, heed, lock, precheck, record, replacement, runners, store
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.declared import Declared
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
@@ -147,7 +147,7 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
     observed = observe(host, fleet, facts, compiled.there)
     scope = limit(fleet, only) if only else frozenset()
     plan = reconcile(fleet, compiled.files, observed, only=scope)
-    found = [*compiled.notes, *pins.problems(fleet, facts)]
+    found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
     found += _store_problems(host, compiled, scope)

@@ -15,6 +15,7 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
+    "cardchecks",
     "changes",
     "checks",
     "chronicle",

@@ -36,6 +36,13 @@ ELSEWHERE = {"/srv/node0": (195, 0), "/srv/node1": (195, 1), "/srv/kfd": (511, 0
 CLASSES = {195: "nvidia", 510: "nvidia-uvm", 511: "kfd", 226: "drm", 240: "lab"}
 NVIDIA = {"/dev/nvidiactl", "/dev/nvidia-uvm"}
 CARDS = set(NODES) - {"/dev/lab-other"}
+DRIVER = "/run/lab-driver"
+SLEEPING = f"{DRIVER}/nvidia/gpus/0000:c1:00.0/information"
+SMI = f"""#!/bin/sh
+# As the real one does: tells the UUID of a card that nobody has used, and so has the driver's own file tell it, too
+sed -i 's/GPU-??*/{RTX}/' {SLEEPING} 2>/dev/null
+cat {FIXTURES}/nvidia/smi.txt
+"""
 MODPROBE = """#!/bin/sh
 # As the real one does: makes the nodes of the cards that it is told, as far as the unit's fence lets it
 for minor in 0 1; do
@@ -54,12 +61,14 @@ def prepare(machine: Container) -> None:
     classes = "".join(f"{major} {name}\n" for major, name in CLASSES.items())
     machine.write("/run/lab-devices", f"Character devices:\n  1 mem\n{classes}\nBlock devices:\n")
     machine.write("/usr/bin/nvidia-modprobe", MODPROBE, mode=0o755)
+    machine.write("/usr/bin/nvidia-smi", SMI, mode=0o755)
     nodes = "".join(
         f"mknod -m 666 {path} c {major} {minor}\n" for path, (major, minor) in {**NODES, **ELSEWHERE}.items()
     )
     machine.run(
         f"""set -e
-        mount --bind {FIXTURES}/nvidia/proc/driver /proc/driver
+        cp -r {FIXTURES}/nvidia/proc/driver {DRIVER}
+        mount --bind {DRIVER} /proc/driver
         mount --bind {FIXTURES}/amd/sys/class /sys/class
         mount --bind /run/lab-devices /proc/devices
         mkdir -p /dev/dri
@@ -121,14 +130,18 @@ def test_a_server_without_cards_sees_no_node_and_may_open_none(fleet: FleetHost,
     ("port", "expected"),
     [
         (11501, {"CUDA_VISIBLE_DEVICES": H100, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"}),
-        (11502, {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"}),
-        (11504, {"CUDA_VISIBLE_DEVICES": f"{H100},1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"}),
+        (11502, {"CUDA_VISIBLE_DEVICES": RTX, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"}),
+        (
+            11504,
+            {"CUDA_VISIBLE_DEVICES": f"{H100},{RTX}", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"},
+        ),
         (11505, {"ROCR_VISIBLE_DEVICES": MI100}),
+        (11506, {"ROCR_VISIBLE_DEVICES": "0"}),  # it has no UUID, and is the only one that ROCm sees there
         (11508, {}),
         (11509, {"CUDA_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": "-1"}),
         (11511, {"CUDA_VISIBLE_DEVICES": H100, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "ROCR_VISIBLE_DEVICES": "-1"}),
     ],
-    ids=["uuid", "index", "two", "amd", "all", "none", "off"],
+    ids=["uuid", "index", "two", "amd", "amd1", "all", "none", "off"],
 )
 def test_the_environment_names_the_same_cards_and_keeps_vulkan_from_finding_others(
     fleet: FleetHost, port: int, expected: dict[str, str]
@@ -179,10 +192,10 @@ def test_any_user_gets_the_cards_with_the_text_for_the_spec(fleet: FleetHost) ->
 
     assert (seen.stdout, seen.stderr) == (
         f"""\
-nvidia 0  0000:18:00.0  NVIDIA H100 80GB HBM3  unknown memory
+nvidia 0  0000:18:00.0  NVIDIA H100 80GB HBM3  80 GiB
     gpus: [{H100}]
 nvidia 1  0000:c1:00.0  NVIDIA RTX 5000 Ada Generation  unknown memory
-    gpus: [0000:c1:00.0]
+    gpus: [{RTX}]
 amd 0  0000:23:00.0  AMD Instinct MI100  32 GiB
     gpus: [{MI100}]
 amd 1  0001:05:00.1  gfx1036  0 GiB
@@ -192,17 +205,26 @@ amd 1  0001:05:00.1  gfx1036  0 GiB
     )
 
 
-def test_nvidia_smi_adds_what_the_drivers_files_do_not_tell(fleet: FleetHost) -> None:
-    fleet.machine.write("/usr/local/bin/nvidia-smi", f"#!/bin/sh\ncat {FIXTURES}/nvidia/smi.txt\n", mode=0o755)
-    try:
-        cards = fleet.json("gpus", user="ada").envelope["data"]["gpus"]
-    finally:
-        fleet.machine.remove("/usr/local/bin/nvidia-smi")
+def test_a_card_that_was_used_since_is_pinned_as_before(fleet: FleetHost) -> None:
+    """The driver tells its UUID from then on: nothing is rendered anew, and nobody restarted."""
+    assert RTX in fleet.machine.read(SLEEPING)
+    before = fleet.invocations("index", "pci", "two")
 
-    assert [(card["uuid"], card["memory"], card["minor"]) for card in cards[:2]] == [
-        (H100, 81559 << 20, 1),
-        (RTX, None, 0),
-    ]
+    assert (fleet.applied().steps, fleet.invocations("index", "pci", "two")) == ([], before)
+
+
+def test_a_sleeping_card_that_nobody_can_wake_is_no_pin(fleet: FleetHost) -> None:
+    fleet.machine.run(f"mv /usr/bin/nvidia-smi /run/away && sed -i 's/{RTX}/GPU-????????/' {SLEEPING}")
+    path = fleet.spec("version: 1\ninstances: {llama3: {port: 12000, gpus: 1, backend: cuda}}\n", "/tmp/other.yaml")
+    try:
+        planned = fleet.json("plan", "--replace", path)
+    finally:
+        fleet.machine.run(f"mv /run/away /usr/bin/nvidia-smi && sed -i 's/GPU-??*/{RTX}/' {SLEEPING}")
+
+    assert planned.code == 1
+    words = "the driver does not yet tell the UUID of 1, and nothing else names a card for certain"
+    assert f"instances.llama3.gpus: {words}" in planned.errors
+    assert "nvidia-smi -L" in " ".join(planned.hints)
 
 
 def test_a_card_that_is_not_there_is_refused_with_those_that_are(fleet: FleetHost) -> None:
@@ -211,7 +233,7 @@ def test_a_card_that_is_not_there_is_refused_with_those_that_are(fleet: FleetHos
     refused = fleet.json("apply", "--replace", path)
 
     assert (refused.code, refused.changed) == (1, False)
-    there = f"there are 0 = {H100} (NVIDIA H100 80GB HBM3), 1 = 0000:c1:00.0 (NVIDIA RTX 5000 Ada Generation)"
+    there = f"there are 0 = {H100} (NVIDIA H100 80GB HBM3), 1 = {RTX} (NVIDIA RTX 5000 Ada Generation)"
     assert refused.errors[0].startswith(f"instances.llama3.gpus: this host has no card 4; {there}")
 
 
