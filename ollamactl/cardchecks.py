@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.facts import Facts, Gpu, Vendor
 from ollamactl.model import Backend, Fleet, Hardening, Instance, Store
-from ollamactl.pins import VENDOR, find, uses_cards
+from ollamactl.units.pins import VENDOR, find, uses_cards
 
 _Report = Callable[..., Problem]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ollamactl.facts import Layout
-from ollamactl.oserrors import translate
+from ollamactl.host.oserrors import translate
 
 
 def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) -> None:

@@ -13,15 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ollamactl import __version__, atomic, secretfile, store
+from ollamactl import __version__
 from ollamactl.errors import Location, Problem, Severity
 from ollamactl.facts import Facts, Layout, Manifest
 from ollamactl.files import File, FileKind, ObservedFile
+from ollamactl.host import atomic, store
+from ollamactl.host.observe import Host, read_facts
 from ollamactl.model import Fleet
-from ollamactl.observe import Host, read_facts
-from ollamactl.record import installed_fleet
-from ollamactl.source import Source
-from ollamactl.specplace import Path as Place
+from ollamactl.spec.source import Source
+from ollamactl.spec.specplace import Path as Place
+from ollamactl.units import secretfile
+from ollamactl.units.record import installed_fleet
 
 _PACKAGE = Path(__file__).parent
 
@@ -46,7 +48,8 @@ def compile_spec(host: Host, source: Source) -> Compiled:
     there = host.files.managed(host.layout)
     if not host.offline and (remembered := _remembered(host, source, there)):
         return remembered
-    from ollamactl import render, specfile
+    from ollamactl.spec import specfile
+    from ollamactl.units import render
 
     spec = specfile.load(source.data, name=source.name, source=source.path)
     facts = replace(read_facts(host, spec.fleet), salts=_salts(host, spec.fleet, there))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ollamactl.observed import UnitState
-from ollamactl.plan import Step, StepKind
+from ollamactl.planning.plan import Step, StepKind
 from ollamactl.quantity import format_duration
 
 _LOOK_SECONDS = 0.25

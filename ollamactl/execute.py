@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ollamactl import interrupt, runners
+from ollamactl import interrupt
 from ollamactl.drain import Drain
 from ollamactl.errors import HostError, Interrupted, OllamactlError
-from ollamactl.host import FileStore, Job, ServiceManager, Tell
-from ollamactl.interview import Interviewer
+from ollamactl.host import runners
 from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import ON_DISK, Plan, StepKind
-from ollamactl.proof import Expected
+from ollamactl.planning.plan import ON_DISK, Plan, StepKind
+from ollamactl.protocols import FileStore, Job, ServiceManager, Tell
+from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.proof import Expected
 from ollamactl.starting import LATE_HINT, Starter
 
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ollamactl import atomic, generation
+from ollamactl import generation
 from ollamactl.errors import HostError
 from ollamactl.facts import Layout
 from ollamactl.files import File
 from ollamactl.generation import Generation
-from ollamactl.oserrors import translate
+from ollamactl.host import atomic
+from ollamactl.host.oserrors import translate
 
 _ABOUT, _FILES, _SPEC = "generation.json", "files.json", "spec.yaml"
 

@@ -4,21 +4,24 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ollamactl import cardchecks, gpus, interrupt, lost, overrides, processes, serverenv, store
+from ollamactl import cardchecks, interrupt
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
-from ollamactl.dependents import with_dependents
 from ollamactl.errors import NotPermitted, Problem, Severity, listed
 from ollamactl.files import File
-from ollamactl.host import Tell
+from ollamactl.host import gpus, overrides, processes, store
+from ollamactl.host.observe import Host
+from ollamactl.host.unitdir import DROP_IN
 from ollamactl.model import Instance, State
-from ollamactl.observe import Host
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import ORDER, Plan, Step, StepKind
-from ollamactl.probe import dial_address
-from ollamactl.serverenv import Note, ServerEnvironment
-from ollamactl.source import Source
-from ollamactl.unitdir import DROP_IN
+from ollamactl.planning import lost
+from ollamactl.planning.dependents import with_dependents
+from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
+from ollamactl.protocols import Tell
+from ollamactl.proving.probe import dial_address
+from ollamactl.spec.source import Source
+from ollamactl.units import serverenv
+from ollamactl.units.serverenv import Note, ServerEnvironment
 from ollamactl.workflow import (
     Applied,
     NotReadyError,
@@ -174,7 +177,8 @@ def server_environment(host: Host, compiled: Compiled, instance: Instance) -> Se
 
 def starter_spec(host: Host) -> tuple[str, tuple[Problem, ...]]:
     """A first spec from the machine's cards, models and programs, and what to do before it can be applied."""
-    from ollamactl import discover, starter
+    from ollamactl.host import discover
+    from ollamactl.spec import starter
 
     models: dict[str, Sequence[str]] = {}
     closed = list(discover.closed(host.root))

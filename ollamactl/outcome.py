@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from ollamactl.errors import Problem
-from ollamactl.plan import Step
-from ollamactl.proof import Proof
+from ollamactl.planning.plan import Step
+from ollamactl.proving.proof import Proof
 
 
 @dataclass(slots=True)

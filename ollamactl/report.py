@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ollamactl import secretfile
 from ollamactl.errors import Problem, Severity
 from ollamactl.facts import Gpu
 from ollamactl.files import File, FileKind
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Check, CheckKind, Proof
+from ollamactl.planning.plan import Plan, Step, StepKind
+from ollamactl.proving.proof import Check, CheckKind, Proof
+from ollamactl.units import secretfile
 
 _SIGNS = {
     StepKind.WRITE: "~", StepKind.REMOVE: "-", StepKind.ENABLE: "+", StepKind.DISABLE: "-", StepKind.START: "+",

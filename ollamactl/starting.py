@@ -10,13 +10,13 @@ from threading import Lock
 
 from ollamactl.drain import Drain
 from ollamactl.errors import Problem
-from ollamactl.host import Job, JobDone, ServiceManager, Tell
-from ollamactl.interview import Interviewer
 from ollamactl.observed import Active, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Answers, Expected
-from ollamactl.verify import Subject, prove
+from ollamactl.planning.plan import Plan, Step, StepKind
+from ollamactl.protocols import Job, JobDone, ServiceManager, Tell
+from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.proof import Answers, Expected
+from ollamactl.proving.verify import Subject, prove
 
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit"}
 _WATCH_SECONDS = 0.5

@@ -4,17 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ollamactl import heed, lost, overrides, secretfile, store
 from ollamactl.compiled import Compiled, compile_installed
-from ollamactl.interview import Interviewer
+from ollamactl.host import overrides, store
+from ollamactl.host.observe import PATTERN, Host, running
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
-from ollamactl.observe import PATTERN, Host, running
 from ollamactl.observed import Active, DropIn, Heeded, Observed, UnitState
-from ollamactl.proof import ModelSize, Proof
+from ollamactl.planning import heed, lost
+from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.proof import ModelSize, Proof
+from ollamactl.proving.verify import Subject, expectations, prove
 from ollamactl.quantity import format_duration
 from ollamactl.report import proof_lines
-from ollamactl.verify import Subject, expectations, prove
+from ollamactl.units import secretfile
 from ollamactl.workflow import chosen, nothing_installed
 
 _DETAILS = {

@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, binary, generation, interrupt, secretfile, undo
+from ollamactl import __version__, generation, interrupt
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
 from ollamactl.errors import OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
-from ollamactl.host import Tell
-from ollamactl.observe import Host, observe
-from ollamactl.onlycheck import not_installed
+from ollamactl.host import binary
+from ollamactl.host.observe import Host, observe
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan
+from ollamactl.planning import undo
+from ollamactl.planning.onlycheck import not_installed
+from ollamactl.planning.plan import Plan
+from ollamactl.protocols import Tell
 from ollamactl.report import plan_data, proof_data
-from ollamactl.source import Source
+from ollamactl.spec.source import Source
+from ollamactl.units import secretfile
 from ollamactl.workflow import (
     Applied,
     NotReadyError,

@@ -6,23 +6,26 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import binary, cardchecks, heed, lock, precheck, record, replacement, runners, store
+from ollamactl import cardchecks
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
-from ollamactl.declared import Declared
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.host import Tell
+from ollamactl.host import binary, lock, runners, store
+from ollamactl.host.observe import Host, observe
+from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance
-from ollamactl.observe import Host, observe
-from ollamactl.observe import host as host_of
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, StepKind
-from ollamactl.proof import Expected
-from ollamactl.reconcile import reconcile
-from ollamactl.source import Source, same_file
-from ollamactl.verify import expectations
+from ollamactl.planning import heed, precheck, replacement
+from ollamactl.planning.plan import Plan, StepKind
+from ollamactl.planning.reconcile import reconcile
+from ollamactl.protocols import Tell
+from ollamactl.proving.proof import Expected
+from ollamactl.proving.verify import expectations
+from ollamactl.spec.declared import Declared
+from ollamactl.spec.source import Source, same_file
+from ollamactl.units import record
 
 LOCK = "/run/ollamactl.lock"
 """Not in /run/lock, where everybody may put a file first."""
@@ -121,7 +124,7 @@ def _weaker(planned: Planned) -> Iterable[Problem]:
     """What the servers of a user's own manager lack, once, where something is to be done."""
     facts = planned.compiled.facts
     if facts.layout.user and planned.plan.changes:
-        from ollamactl import render
+        from ollamactl.units import render
 
         short = ", ".join(text.partition(" (")[0] for text in render.lacks(facts))
         yield Problem(

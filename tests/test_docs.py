@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ollamactl import report, schema, specfile
+from ollamactl import report
 from ollamactl.cli import cli
 from ollamactl.errors import ExitCode, Problem
 from ollamactl.facts import Gpu, Vendor
@@ -14,9 +14,10 @@ from ollamactl.files import File, FileKind
 from ollamactl.model import Instance
 from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.proof import Evidence, Expected, judge
+from ollamactl.planning.plan import Plan, Step, StepKind
+from ollamactl.proving.proof import Evidence, Expected, judge
 from ollamactl.result import STATUS, Result, problem_data
+from ollamactl.spec import schema, specfile
 from tests import jsondoc
 
 TOP = Path(__file__).parents[1]
@@ -110,8 +111,8 @@ def test_readme_lists_every_key_of_the_spec_and_no_other() -> None:
 def test_hacking_names_only_modules_that_there_are() -> None:
     table = HACKING.partition("| to change | look in |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z]+)`", table)) | set(re.findall(r"`([a-z]+)[/.]", table))
-    there = {path.stem for path in (TOP / "ollamactl").glob("*.py")}
-    there |= {"cli", "doctor", "templates", "schema", "restart_digest"}
+    there = {path.stem for path in (TOP / "ollamactl").rglob("*.py")}
+    there |= {"cli", "doctor", "spec", "units", "planning", "host", "proving", "templates", "schema", "restart_digest"}
 
     assert named - {"describe", "strict"} <= there
 

@@ -13,7 +13,7 @@ import click
 from ollamactl.errors import OllamactlError
 
 if TYPE_CHECKING:
-    from ollamactl.observe import Host
+    from ollamactl.host.observe import Host
     from ollamactl.result import Result
 
 
@@ -43,8 +43,8 @@ class Settings:
 
         `systemd` is the version that its manager is taken to have. Raises UsageError where that cannot be.
         """
-        from ollamactl import observe
         from ollamactl.errors import UsageError
+        from ollamactl.host import observe
 
         if running and self.root != "/":
             raise UsageError(
@@ -78,7 +78,7 @@ class Group(click.Group):
         """The command; a name that there is not ends with the one that was probably meant."""
         found = super().get_command(ctx, cmd_name)
         if found is None and not ctx.resilient_parsing:
-            from ollamactl import suggest
+            from ollamactl.spec import suggest
 
             meant = suggest.hint(cmd_name, self.commands)
             ctx.fail(f"there is no command {cmd_name!r}{f'; {meant}' if meant else ''}")

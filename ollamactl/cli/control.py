@@ -90,7 +90,8 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
     With --output json each line is an entry of the journal as JSON, as `journalctl --output=json` has it: this is the
     one command without ollamactl's envelope, unless it fails.
     """
-    from ollamactl import journal, output, workflow
+    from ollamactl import output, workflow
+    from ollamactl.host import journal
 
     host = settings.host(running=True)
     units = [instance.unit for instance in workflow.chosen(workflow.installed(host).fleet, names)]
@@ -114,7 +115,8 @@ def env(settings: Settings, name: str, server: bool) -> Result:
 
     In a shell: eval "$(ollamactl env NAME)"
     """
-    from ollamactl import operate, serverenv, workflow
+    from ollamactl import operate, workflow
+    from ollamactl.units import serverenv
 
     host = settings.host()
     compiled = workflow.installed(host)

@@ -16,8 +16,8 @@ def init(settings: Settings) -> Result:
 @command
 def gpus(settings: Settings) -> Result:
     """List the cards, with the text that pins each in a spec."""
-    from ollamactl import gpus as cards
     from ollamactl import report
+    from ollamactl.host import gpus as cards
 
     host = settings.host()
     found = cards.detect(host.root)
@@ -34,7 +34,7 @@ def schema(settings: Settings) -> Result:
     """Print the spec's JSON Schema, for editors and validators."""
     import json
 
-    from ollamactl import schema as spec_schema
+    from ollamactl.spec import schema as spec_schema
 
     loaded = spec_schema.load()
     return Result(command="schema", data={"schema": loaded}, text=json.dumps(loaded, indent=2, ensure_ascii=False))

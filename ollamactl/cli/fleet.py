@@ -19,14 +19,15 @@ from ollamactl.errors import ExitCode, NotPermitted
 from ollamactl.result import Result
 
 if TYPE_CHECKING:
-    from ollamactl.observe import Host
+    from ollamactl.host.observe import Host
 
 
 @command
 @spec_argument
 def check(settings: Settings, spec: str | None) -> Result:
     """Check a spec without looking at the host."""
-    from ollamactl import report, source, specfile
+    from ollamactl import report
+    from ollamactl.spec import source, specfile
 
     text = source.read(spec)
     found = specfile.load(text.data, name=text.name, source=text.path)
@@ -44,7 +45,8 @@ def render(
     settings: Settings, spec: str | None, diff: bool, systemd_version: int | None, only: tuple[str, ...]
 ) -> Result:
     """Print the files that apply would install."""
-    from ollamactl import operate, report, source, workflow
+    from ollamactl import operate, report, workflow
+    from ollamactl.spec import source
 
     host = settings.host(systemd=systemd_version)
     if diff:
@@ -87,7 +89,8 @@ def _plan(
     replace: bool,
     only: tuple[str, ...],
 ) -> Result:
-    from ollamactl import report, source, workflow
+    from ollamactl import report, workflow
+    from ollamactl.spec import source
 
     planned = workflow.plan(host, source.read(spec), only=only, replacing=replace)
     steps = planned.plan
@@ -136,8 +139,9 @@ def apply(
     host = settings.target(systemd_version)
     if dry_run:
         return _plan(host, "apply", spec, diff=diff, exit_code=False, replace=replace, only=options["only"])
-    from ollamactl import report, source, transaction, workflow
+    from ollamactl import report, transaction, workflow
     from ollamactl.output import Progress
+    from ollamactl.spec import source
 
     text = source.read(spec)
     try:
@@ -165,8 +169,9 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float | No
 
     Without SPEC it proves the fleet that is installed.
     """
-    from ollamactl import operate, source
+    from ollamactl import operate
     from ollamactl.output import Progress
+    from ollamactl.spec import source
 
     text = source.read(spec) if spec else None
     with Progress(enabled=progress(settings)) as tell:

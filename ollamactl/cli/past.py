@@ -9,7 +9,7 @@ from ollamactl.errors import ExitCode, UsageError
 from ollamactl.result import Result
 
 if TYPE_CHECKING:
-    from ollamactl.observe import Host
+    from ollamactl.host.observe import Host
 
 
 @command

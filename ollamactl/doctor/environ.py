@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ollamactl import envconfig
 from ollamactl.doctor import envfile
+from ollamactl.units import envconfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ollamactl import accounts, gpus, listeners, observe
 from ollamactl.doctor import services
 from ollamactl.doctor.host import Host, Server
 from ollamactl.errors import listed
+from ollamactl.host import accounts, gpus, listeners, observe
 
 
 def look(host: observe.Host) -> Host:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ollamactl import envconfig
 from ollamactl.doctor.environ import Environment, EnvironmentFile
 from ollamactl.facts import Gpu
 from ollamactl.model import instance_name
 from ollamactl.observed import Active, PortHolder, UnitState
+from ollamactl.units import envconfig
 
 STOCK = "ollama.service"
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from ollamactl import envconfig
 from ollamactl.doctor import mend
 from ollamactl.doctor.finding import Finding, Mend, Trap
 from ollamactl.doctor.host import Host, Server
 from ollamactl.errors import Severity
 from ollamactl.model import WILDCARDS
 from ollamactl.observed import PortHolder
+from ollamactl.units import envconfig
 
 
 def findings(host: Host) -> Iterator[Finding]:

@@ -9,13 +9,13 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from ollamactl import atomic, journal, listeners, processes
 from ollamactl.doctor import environ
 from ollamactl.doctor.environ import EnvironmentFile
 from ollamactl.doctor.host import Masked, Process, Server, Settings
 from ollamactl.errors import HostError
+from ollamactl.host import atomic, journal, listeners, processes
+from ollamactl.host.systemd import Manager
 from ollamactl.observed import Active, UnitState
-from ollamactl.systemd import Manager
 
 _SHELL = re.compile(r"(^|[\s/;&|])ollama\s+(serve|start)\b")
 _PROPERTIES = {

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from ollamactl import envconfig
 from ollamactl.doctor import mend
 from ollamactl.doctor.finding import Finding, Trap
 from ollamactl.doctor.host import Host, Server
 from ollamactl.errors import Severity, listed
+from ollamactl.units import envconfig
 
 
 def findings(host: Host) -> Iterator[Finding]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from ollamactl import envconfig
 from ollamactl.doctor import mend
 from ollamactl.doctor.finding import Finding, Trap
 from ollamactl.doctor.host import Host, Server
 from ollamactl.errors import Severity
-from ollamactl.ollama_env import VARIABLES
+from ollamactl.units import envconfig
+from ollamactl.units.ollama_env import VARIABLES
 
 _YES = ("on", "yes", "y", "enable", "enabled")
 """Words that are not read, and come out as they were meant."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import lock
+from ollamactl.host import lock
 from tests.cli.command import BROKEN, FLEET, command, environment, ollamactl
 
 

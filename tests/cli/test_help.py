@@ -99,5 +99,5 @@ def test_completion_imports_nothing_heavy() -> None:
 
 def test_check_asks_neither_systemd_nor_a_server() -> None:
     modules = imported("check", "/dev/null")
-    assert "ollamactl.specfile" in modules
+    assert "ollamactl.spec.specfile" in modules
     assert not modules & {"httpx", "jinja2", "pystemd", "rich"}

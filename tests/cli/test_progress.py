@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import lock
+from ollamactl.host import lock
 from tests.cli.command import FLEET, command, environment
 
 WAITS = re.compile(r'another ollamactl is at work: pid \d+, ".*", since [0-9 :-]+')

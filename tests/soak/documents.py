@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from ollamactl import schema
+from ollamactl.spec import schema
 from tests.soak.pieces import KEYS, NUMBERS, ODD, RIGHT, WORDS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ollamactl import schema
+from ollamactl.spec import schema
 
 TOP = Path(__file__).parents[2]
 REAL = [

@@ -25,7 +25,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ollamactl import cli, systemd
+from ollamactl import cli
+from ollamactl.host import systemd
 
 OLD, NEW, SPEC = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
@@ -33,7 +34,7 @@ EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
 METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
 
 
-for name in ("jinja2", "jsonschema", "yaml", "ollamactl.specfile", "ollamactl.transaction", "ollamactl.render"):
+for name in ("jinja2", "jsonschema", "yaml", "ollamactl.spec.specfile", "ollamactl.units.render"):
     import_module(name)  # warm: what an apply imports
 
 

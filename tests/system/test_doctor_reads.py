@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import envconfig
+from ollamactl.units import envconfig
 from tests.lab.container import Container
 from tests.lab.roots import SUITES
 

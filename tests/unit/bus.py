@@ -5,7 +5,7 @@ from typing import Any
 
 from pystemd import dbusexc
 
-from ollamactl.systemd import Manager
+from ollamactl.host.systemd import Manager
 
 MANAGER = b"org.freedesktop.systemd1.Manager"
 PROPERTIES = b"org.freedesktop.DBus.Properties"

@@ -8,8 +8,8 @@ from ollamactl.files import File, FileKind
 from ollamactl.model import Instance
 from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import ORDER, Plan, Step, StepKind
-from ollamactl.proof import Expected
+from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
+from ollamactl.proving.proof import Expected
 from tests.unit.fakes import Diary, FakeFiles, FakeManager
 from tests.unit.server import instance
 

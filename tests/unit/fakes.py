@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from ollamactl.errors import HostError
 from ollamactl.files import File
-from ollamactl.host import Job, JobDone
 from ollamactl.observed import Active, UnitState
+from ollamactl.protocols import Job, JobDone
 
 SALTS: Mapping[str, str] = defaultdict(lambda: "5a17" * 8)
 """The salt of every file of secrets."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ollamactl import specfile, yamltree
 from ollamactl.errors import Problem
 from ollamactl.model import TARGET, Fleet, unit_name
 from ollamactl.observed import Active, PortHolder, Running, UnitState
-from ollamactl.plan import Plan, StepKind
+from ollamactl.planning.plan import Plan, StepKind
+from ollamactl.spec import specfile, yamltree
 from tests.unit.simhost import SimHost, manifest
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"

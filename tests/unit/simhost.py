@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ollamactl import precheck, whose
 from ollamactl.errors import Problem
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.model import TARGET, TEMPLATE, Fleet, State, instance_name, unit_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
-from ollamactl.plan import Plan, Step, StepKind
-from ollamactl.reconcile import reconcile
-from ollamactl.record import installed_fleet
-from ollamactl.render import DROP_IN, render
+from ollamactl.planning import precheck, whose
+from ollamactl.planning.plan import Plan, Step, StepKind
+from ollamactl.planning.reconcile import reconcile
+from ollamactl.units.record import installed_fleet
+from ollamactl.units.render import DROP_IN, render
 from tests.unit.fakes import SALTS
 
 LAYOUT = Layout()

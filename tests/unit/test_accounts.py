@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import accounts
+from ollamactl.host import accounts
 
 
 @pytest.fixture

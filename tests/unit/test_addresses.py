@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from ollamactl import addresses
+from ollamactl.host import addresses
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import atomic
+from ollamactl.host import atomic
 
 
 def test_no_byte_is_written_to_a_file_that_others_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl.changes import describe, restart_digest
 from ollamactl.facts import Facts, Gpu, Manifest, Vendor
 from ollamactl.files import FileKind
 from ollamactl.model import Backend, Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, Toggle
-from ollamactl.render import render
+from ollamactl.units.changes import describe, restart_digest
+from ollamactl.units.render import render
 from tests.unit.fakes import SALTS
 
 CARDS = tuple(

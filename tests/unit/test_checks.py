@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl.checks import check
 from ollamactl.errors import Problem, Severity
 from ollamactl.model import Backend, Egress, Fleet, Instance, Limits, Restart, RestartPolicy, State, Store
-from ollamactl.restartcheck import loop
+from ollamactl.spec.checks import check
+from ollamactl.spec.restartcheck import loop
 
 A = Instance(name="a", port=2001, models=("m:latest",), gpus=())
 B = replace(A, name="b", port=2002)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ollamactl.facts import Layout
-from ollamactl.unitdir import UnitDir
+from ollamactl.host.unitdir import UnitDir
 
 LAYOUT = Layout(unit_dir="/home/ada/units", state_dir="/home/ada/state", instance_state="/home/ada/servers", user=True)
 

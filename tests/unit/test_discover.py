@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import discover
+from ollamactl.host import discover
 
 STOCK, USUAL = "/usr/share/ollama/.ollama/models", "/var/lib/ollama/models"
 UNIT = "etc/systemd/system/ollama.service"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ollamactl.drain import Drain
 from ollamactl.observed import UnitState
-from ollamactl.plan import Step, StepKind
+from ollamactl.planning.plan import Step, StepKind
 
 UNITS = {unit: UnitState(name=unit, main_pid=pid) for pid, unit in enumerate(("a", "b", "c"), start=1)}
 STEPS = [Step(kind=StepKind.RESTART, subject=unit, instance=unit) for unit in UNITS]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ollamactl import envconfig
-from ollamactl.envconfig import Listen
+from ollamactl.units import envconfig
+from ollamactl.units.envconfig import Listen
 
 
 @pytest.mark.parametrize(

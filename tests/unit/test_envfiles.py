@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import envfiles
+from ollamactl.host import envfiles
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl.environment import SPEC_KEYS, environment
 from ollamactl.model import Fleet, Instance, Toggle
-from ollamactl.pins import Pin
+from ollamactl.units.environment import SPEC_KEYS, environment
+from ollamactl.units.pins import Pin
 
 INSTANCE = Instance(name="x", port=11435, models=("a", "b"))
 PIN = Pin(environment=(("CUDA_VISIBLE_DEVICES", "GPU-a"), ("OLLAMA_VULKAN", "0")), devices=())

@@ -8,7 +8,7 @@ from ollamactl.errors import NotPermitted
 from ollamactl.execute import lay_out_offline
 from ollamactl.model import Instance
 from ollamactl.observed import Active, UnitState
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.planning.plan import Plan, Step, StepKind
 from tests.unit.executing import Lab, named, started, step, write
 from tests.unit.fakes import refusal
 from tests.unit.server import free_port

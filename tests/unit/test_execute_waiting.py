@@ -8,10 +8,10 @@ from threading import Event
 
 import pytest
 
-from ollamactl import probe
 from ollamactl.model import Instance
 from ollamactl.observed import Active, UnitState
-from ollamactl.plan import StepKind
+from ollamactl.planning.plan import StepKind
+from ollamactl.proving import probe
 from tests.unit.executing import EXPECTED, Lab, named, started, step
 from tests.unit.fakes import running
 from tests.unit.server import Ollama, free_port, hang, ollama, talking

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import gpus
 from ollamactl.facts import Gpu, Vendor
+from ollamactl.host import gpus
 
 TREES = Path(__file__).parent.parent / "fixtures"
 H100 = Gpu(

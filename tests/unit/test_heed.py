@@ -2,11 +2,11 @@
 
 import pytest
 
-from ollamactl import heed
 from ollamactl.errors import Severity
 from ollamactl.facts import Facts, Layout
 from ollamactl.observed import DropIn, Heeded, Observed
-from ollamactl.plan import Plan, Step, StepKind
+from ollamactl.planning import heed
+from ollamactl.planning.plan import Plan, Step, StepKind
 
 UNIT = "ollama@a.service"
 RELOAD = Step(kind=StepKind.RELOAD, subject="systemd")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamactl.identity import user_name
+from ollamactl.units.identity import user_name
 
 NAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=60)
 

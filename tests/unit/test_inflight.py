@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ollamactl import inflight
+from ollamactl.host import inflight
 
 pytestmark = pytest.mark.skipif(
     os.system("command -v ss >/dev/null") != 0 and os.environ.get("CI") != "true", reason="needs ss, of iproute2"

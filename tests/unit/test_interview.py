@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from ollamactl import probe
-from ollamactl.interview import Interviewer
-from ollamactl.proof import Answers, ModelSize
+from ollamactl.proving import probe
+from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.proof import Answers, ModelSize
 from tests.unit.server import Ollama, free_port, hang, http, instance, ollama, saying, talking
 
 WELL = Answers(version="0.34.0", models={"m:latest": "a" * 64})
@@ -195,7 +195,7 @@ def test_a_load_waits_behind_those_that_were_not_asked_at_all() -> None:
 
 
 def test_a_fault_of_our_own_reaches_who_waits(interviewer: Interviewer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ollamactl.probe.Server.tags", lambda _: 1 // 0)
+    monkeypatch.setattr("ollamactl.proving.probe.Server.tags", lambda _: 1 // 0)
     with talking(http(b'{"version": "1"}')) as port, pytest.raises(ZeroDivisionError):
         interviewer.ask(instance(port)).result(5)
 
@@ -203,7 +203,7 @@ def test_a_fault_of_our_own_reaches_who_waits(interviewer: Interviewer, monkeypa
 def test_a_hanging_load_does_not_keep_the_program_from_its_end() -> None:
     code = (
         "import sys\n"
-        "from ollamactl.interview import Interviewer\n"
+        "from ollamactl.proving.interview import Interviewer\n"
         "from tests.unit.server import *\n"
         "with ollama(Ollama()) as port, talking(hang) as other:\n"
         "    one = Interviewer()\n"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from ollamactl.errors import NotPermitted
-from ollamactl.host import Job, JobDone
-from ollamactl.systemd import IN_FLIGHT
+from ollamactl.host.systemd import IN_FLIGHT
+from ollamactl.protocols import Job, JobDone
 from tests.unit.bus import REFUSALS, Played, error
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import journal
+from ollamactl.host import journal
 
 
 @pytest.fixture

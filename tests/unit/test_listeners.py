@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import listeners
 from ollamactl.errors import HostError
+from ollamactl.host import listeners
 
 PROC = Path(__file__).parent.parent / "fixtures/net"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import lock
 from ollamactl.errors import HostError
+from ollamactl.host import lock
 
 HOLDER = """
 import sys
-from ollamactl import lock
+from ollamactl.host import lock
 sys.argv = ["x", "apply", "fleet.yaml"]
 with lock.acquire(sys.argv.pop() and sys.stdin.readline().strip(), wait=False, on_wait=print):
     print("locked", flush=True)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl import lost, record
 from ollamactl.facts import Facts, Layout
 from ollamactl.files import ObservedFile
 from ollamactl.model import Fleet, Instance
 from ollamactl.observed import Active, Observed, Running, UnitState
-from ollamactl.proof import Check
+from ollamactl.planning import lost
+from ollamactl.proving.proof import Check
+from ollamactl.units import record
 
 UNITS = "/etc/systemd/system"
 UP = UnitState(name="ollama@a.service", load_state="loaded", active=Active.ACTIVE, sub_state="running", main_pid=7)

@@ -1,6 +1,7 @@
 import pytest
 
-from ollamactl import ollama_env, schema
+from ollamactl.spec import schema
+from ollamactl.units import ollama_env
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import observe, operate, workflow
+from ollamactl import operate, workflow
+from ollamactl.host import observe
 from ollamactl.observed import Active, UnitState
-from ollamactl.plan import StepKind
-from ollamactl.source import Source
+from ollamactl.planning.plan import StepKind
+from ollamactl.spec.source import Source
 
 FLEET = b"""\
 version: 1

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from ollamactl.errors import HostError, NotPermitted
-from ollamactl.oserrors import translate
+from ollamactl.host.oserrors import translate
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from ollamactl.facts import Gpu
 from ollamactl.model import Backend, Hardening, Instance
-from ollamactl.pins import pin
+from ollamactl.units.pins import pin
 from tests.unit.cards import HOST, A, B, R, S, instance
 
 SHARED = ("/dev/char/195:255", "char-nvidia-uvm", "char-nvidia-caps")

@@ -1,6 +1,6 @@
 """A plan as text and as steps of a kind."""
 
-from ollamactl.plan import ON_DISK, ORDER, Plan, Step, StepKind
+from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind
 
 
 def step(kind: StepKind, subject: str, cause: str = "", instance: str = "") -> Step:

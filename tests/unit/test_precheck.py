@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl import precheck
 from ollamactl.errors import Severity
 from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store
 from ollamactl.observed import Observed, PortHolder, Rival, Running, UnitState
+from ollamactl.planning import precheck
 
 A = Instance(name="a", port=11434, models=("m:latest",))
 B = Instance(name="b", port=11435, models=("m:latest",))

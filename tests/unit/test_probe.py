@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ollamactl import probe
+from ollamactl.proving import probe
 from tests.unit.server import Ollama, Talk, free_port, hang, http, ollama, saying, talking
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import processes
+from ollamactl.host import processes
 
 
 @pytest.fixture

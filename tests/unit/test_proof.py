@@ -5,7 +5,7 @@ from textwrap import dedent
 
 from ollamactl.model import Instance, Store
 from ollamactl.observed import Active, PortHolder, UnitState
-from ollamactl.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
 from ollamactl.report import proof_lines
 
 LLAMA = "a" * 64

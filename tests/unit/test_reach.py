@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import reach
+from ollamactl.host import reach
 
 
 def test_closed_parents_from_the_outside_in(tmp_path: Path) -> None:

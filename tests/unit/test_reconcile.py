@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ollamactl import dependents
 from ollamactl.errors import Severity
 from ollamactl.model import TARGET, Fleet, Instance, Restart, State, Store, instance_name, unit_name
 from ollamactl.observed import Active, Running
-from ollamactl.plan import ORDER, StepKind
+from ollamactl.planning import dependents
+from ollamactl.planning.plan import ORDER, StepKind
 from tests.unit.simhost import LAYOUT, SimHost, drop_in_path, manifest
 
 NAMES = ("a", "b", "c", "d")

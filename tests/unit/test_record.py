@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamactl import record, unitfile
 from ollamactl.facts import Facts
 from ollamactl.files import MARKER, ObservedFile
 from ollamactl.model import (
@@ -25,7 +24,8 @@ from ollamactl.model import (
     Store,
     Toggle,
 )
-from ollamactl.render import render
+from ollamactl.units import record, unitfile
+from ollamactl.units.render import render
 
 UNITS = "/etc/systemd/system"
 text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)

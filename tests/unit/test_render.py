@@ -13,7 +13,7 @@ import pytest
 from ollamactl.facts import Facts, Layout
 from ollamactl.files import MARKER, FileKind
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, Store
-from ollamactl.render import lacks, render
+from ollamactl.units.render import lacks, render
 from tests.unit.render_cases import CASES, MODELS
 
 GOLDEN = Path(__file__).parents[1] / "cases/render"
@@ -98,5 +98,5 @@ def _seconds(fleet: Fleet, facts: Facts) -> float:
 
 
 def test_jinja_is_loaded_only_to_render() -> None:
-    code = "import sys, ollamactl.render; sys.exit('jinja2' in sys.modules)"
+    code = "import sys, ollamactl.units.render; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from ollamactl.facts import Facts
 from ollamactl.model import TARGET, Fleet, Hardening, Instance
-from ollamactl.render import render
+from ollamactl.units.render import render
 from tests.unit.render_cases import CASES
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ollamactl import replacement
 from ollamactl.errors import Severity
 from ollamactl.model import Fleet, Instance
 from ollamactl.observed import Observed, Running
+from ollamactl.planning import replacement
 
 HOST = Observed(
     wanted=frozenset({"ollama@new.service", "ollama@llama3.service"}),

@@ -11,8 +11,8 @@ from ollamactl.files import File, FileKind
 from ollamactl.model import TARGET, Instance
 from ollamactl.observed import Active, PortHolder, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.plan import ORDER, Plan, Step, StepKind
-from ollamactl.proof import Answers, Evidence, Expected, Proof, judge
+from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
+from ollamactl.proving.proof import Answers, Evidence, Expected, Proof, judge
 
 UNIT = "ollama@a.service"
 PATH = "/etc/systemd/system/ollama@a.service.d/10-ollamactl.conf"

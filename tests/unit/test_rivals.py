@@ -2,10 +2,10 @@
 
 import pytest
 
-from ollamactl import precheck
 from ollamactl.errors import Severity
 from ollamactl.model import Fleet, Instance
 from ollamactl.observed import Observed, PortHolder, Rival
+from ollamactl.planning import precheck
 
 FLEET = Fleet(instances=(Instance(name="llama3", port=11434, models=("llama3:latest",)),))
 STOCK = Rival(unit="ollama.service", host="127.0.0.1", port=11434, enabled=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ollamactl import runners
+from ollamactl.host import runners
 from tests.unit.server import free_port, saying, talking
 
 CHILD = "import sys; print(flush=True); sys.stdin.read()"

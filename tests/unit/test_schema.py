@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from ollamactl import schema, specfile
 from ollamactl.model import Instance, Limits, Restart
+from ollamactl.spec import schema, specfile
 
 
 def keys(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from ollamactl import report, secretfile
+from ollamactl import report
 from ollamactl.files import FileKind
 from ollamactl.model import Instance
+from ollamactl.units import secretfile
 from tests.unit.test_report import plan, remove, write
 
 SALT, OTHER = "5a17" * 8, "0123" * 8

@@ -4,11 +4,11 @@ import subprocess
 
 import pytest
 
-from ollamactl import serverenv
 from ollamactl.facts import Facts
 from ollamactl.files import FileKind
 from ollamactl.model import Fleet, Instance
-from ollamactl.render import render
+from ollamactl.units import serverenv
+from ollamactl.units.render import render
 from tests.unit.fakes import SALTS
 
 INSTANCE = Instance(

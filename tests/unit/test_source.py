@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import source
+from ollamactl.spec import source
 
 
 def test_a_path_is_absolute_and_a_link_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ollamactl import schema, specfile
 from ollamactl.errors import SpecError
+from ollamactl.spec import schema, specfile
 
 EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))]
 PIECES = [

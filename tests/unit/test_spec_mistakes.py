@@ -2,8 +2,8 @@
 
 import pytest
 
-from ollamactl import specfile
 from ollamactl.errors import Severity, SpecError
+from ollamactl.spec import specfile
 
 
 def errors(text: str) -> str:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ollamactl import specfile, suggest
 from ollamactl.errors import SpecError
+from ollamactl.spec import specfile, suggest
 
 HEAD = "version: 1\ninstances:\n  a:\n    port: 2000\n"
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import specfile
 from ollamactl.errors import Severity, SpecError
 from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, RestartPolicy, Store, Toggle
+from ollamactl.spec import specfile
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted((ROOT / "tests/cases/spec-errors").glob("*.yaml"))

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl import specfile
 from ollamactl.errors import Severity
 from ollamactl.facts import Gpu, Vendor
-from ollamactl.starter import Found, can_be_program, can_be_store, notes, starter
+from ollamactl.spec import specfile
+from ollamactl.spec.starter import Found, can_be_program, can_be_store, notes, starter
 
 NVIDIA = [
     Gpu(vendor=Vendor.NVIDIA, index=at, pci=f"0000:0{at}:00.0", uuid=f"GPU-0000000{at}-1111-2222-3333-444444444444")

@@ -5,10 +5,11 @@ from textwrap import dedent
 
 import pytest
 
-from ollamactl import lost, status
+from ollamactl import status
 from ollamactl.model import Instance, State
 from ollamactl.observed import Active, DropIn, Heeded, Observed, PortHolder, UnitState
-from ollamactl.proof import Answers, Evidence, Expected, ModelSize, judge
+from ollamactl.planning import lost
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, judge
 
 NOW = 1_000_000.0
 MIB = 1 << 20

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import specfile, store
-from ollamactl.declared import Declared
 from ollamactl.errors import NotPermitted, Problem
+from ollamactl.host import store
 from ollamactl.model import Fleet, Instance
 from ollamactl.modelname import ModelName
+from ollamactl.spec import specfile
+from ollamactl.spec.declared import Declared
 
 LLAMA, CODER, PRIVATE = "llama3:latest", "acme/coder:7b", "registry.example:5000/a/b:c"
 

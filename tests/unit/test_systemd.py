@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import usermanager
 from ollamactl.errors import HostError, NotPermitted
+from ollamactl.host import usermanager
+from ollamactl.host.systemd import Manager
 from ollamactl.observed import UP, Active, UnitState
-from ollamactl.systemd import Manager
 from tests.unit.bus import MANAGER, PROPERTIES, REFUSALS, Message, Played, error
 
 

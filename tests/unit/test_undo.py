@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ollamactl.model import TARGET, Fleet, Instance, State, instance_name, unit_name
 from ollamactl.observed import UP, Active
-from ollamactl.plan import StepKind
-from ollamactl.undo import former, undo
+from ollamactl.planning.plan import StepKind
+from ollamactl.planning.undo import former, undo
 from tests.unit.simhost import SimHost
 from tests.unit.test_reconcile import fleets
 

@@ -9,7 +9,7 @@ import pytest
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind
-from ollamactl.unitdir import Links, UnitDir
+from ollamactl.host.unitdir import Links, UnitDir
 
 UNITS = "/etc/systemd/system"
 STATE = "/var/lib/ollamactl"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamactl import unitfile
+from ollamactl.units import unitfile
 
 # What a spec lets through: no NUL, no newline, nothing that is not a character
 VALUES = st.text(

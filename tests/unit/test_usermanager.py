@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import usermanager
+from ollamactl.host import usermanager
 
 UID = os.getuid()
 NAME = pwd.getpwuid(UID).pw_name

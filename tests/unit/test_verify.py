@@ -11,8 +11,8 @@ import pytest
 
 from ollamactl.model import Backend, Instance
 from ollamactl.observed import Active, UnitState
-from ollamactl.proof import Answers, CheckKind, Expected, ModelSize, Proof
-from ollamactl.verify import Subject, expectations, prove
+from ollamactl.proving.proof import Answers, CheckKind, Expected, ModelSize, Proof
+from ollamactl.proving.verify import Subject, expectations, prove
 from tests.unit.server import free_port, instance, saying, talking
 
 HERE = Path(__file__).parents[2]

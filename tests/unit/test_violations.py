@@ -2,7 +2,7 @@
 
 import pytest
 
-from ollamactl.violations import violations
+from ollamactl.spec.violations import violations
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ollamactl.model import Fleet, Instance
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
-from ollamactl.whose import attributed
+from ollamactl.planning.whose import attributed
 
 A, B, C = (Instance(name=name, port=port, models=()) for name, port in (("a", 1), ("b", 2), ("c", 3)))
 INSTALLED = Fleet(instances=(A, B, C))

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl import lock, observe, transaction, workflow
+from ollamactl import transaction, workflow
 from ollamactl.errors import Severity, UsageError
+from ollamactl.host import lock, observe
 from ollamactl.model import Fleet, Instance
-from ollamactl.plan import StepKind
-from ollamactl.source import Source
+from ollamactl.planning.plan import StepKind
+from ollamactl.spec.source import Source
 
 FLEET = """\
 version: 1

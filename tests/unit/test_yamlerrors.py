@@ -2,8 +2,8 @@
 
 import pytest
 
-from ollamactl import yamltree
 from ollamactl.errors import SpecError
+from ollamactl.spec import yamltree
 
 
 def told(text: str) -> str:

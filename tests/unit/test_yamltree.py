@@ -3,9 +3,9 @@ from contextlib import suppress
 
 import pytest
 
-from ollamactl import yamltree
 from ollamactl.errors import SpecError
-from ollamactl.specplace import Path
+from ollamactl.spec import yamltree
+from ollamactl.spec.specplace import Path
 
 
 def data(text: str) -> object:

@@ -1,0 +1,1 @@
+"""The edge: each module reads or changes one side of the machine."""

@@ -1,0 +1,194 @@
+"""Reads the host once: units, files, links, processes, sockets, store. The values go to pure code."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from ollamactl.facts import Facts, Gpu, Layout, Vendor
+from ollamactl.files import ObservedFile
+from ollamactl.host import accounts, addresses, envfiles, gpus, listeners, overrides, processes, rivals, store
+from ollamactl.host.systemd import Manager
+from ollamactl.host.unitdir import UnitDir
+from ollamactl.model import TARGET, WILDCARDS, Backend, Fleet, Instance, State, Store, instance_name
+from ollamactl.modelname import ModelName
+from ollamactl.observed import Observed, PortHolder, Running, UnitState
+from ollamactl.planning import whose
+from ollamactl.units import pins, secretfile
+from ollamactl.units.record import installed_fleet
+
+PATTERN = "ollama@*.service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """The ways to the host of one command: where files lie, which manager to speak to."""
+
+    root: Path = Path("/")
+    user: bool = False
+    systemd: int | None = None
+    """--systemd-version: the manager's version where none is asked; 252 is that of Debian 12."""
+    layout: Layout = field(default_factory=Layout)
+
+    @property
+    def offline(self) -> bool:
+        """Preparing an image below --root: files and links only."""
+        return self.root != Path("/")
+
+    @cached_property
+    def manager(self) -> Manager:
+        """The manager's connection, opened at the first use; raises HostError."""
+        return Manager(user=self.user)
+
+    @cached_property
+    def files(self) -> UnitDir:
+        """The files of ours on this host."""
+        return UnitDir(self.root, self.layout)
+
+
+def host(*, root: str = "/", user: bool = False, systemd: int | None = None) -> Host:
+    """The host that the command line names; `user` takes the caller's own XDG folders (file-hierarchy(7))."""
+    layout = Layout()
+    if user:
+        home = Path(os.environ.get("HOME") or "/root")
+        config = os.environ.get("XDG_CONFIG_HOME") or str(home / ".config")
+        state = os.environ.get("XDG_STATE_HOME") or str(home / ".local/state")
+        layout = Layout(
+            unit_dir=f"{config}/systemd/user",
+            state_dir=f"{state}/ollamactl",
+            instance_state=f"{state}/ollamactl-instances",
+            user=True,
+        )
+    return Host(root=Path(root), user=user, systemd=systemd, layout=layout)
+
+
+def read_facts(host: Host, fleet: Fleet) -> Facts:
+    """What rendering must know; cards and addresses are looked at only where the spec depends on them."""
+    models_dir = host.root / fleet.models_dir.lstrip("/")
+    wanted = [ModelName.parse(model) for instance in fleet.instances for model in instance.models]
+    return Facts(
+        systemd=host.systemd or (252 if host.offline else host.manager.version()),
+        layout=host.layout,
+        gpus=_cards(host, fleet.instances),
+        addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
+        groups=accounts.card_groups(host.root) if any(map(pins.uses_cards, fleet.instances)) else (),
+        store_owner=accounts.owner(models_dir, host.root) if any(map(_writes, fleet.instances)) else "",
+        manifests=store.read(models_dir, wanted=wanted),
+    )
+
+
+def _writes(instance: Instance) -> bool:
+    return instance.store is Store.WRITABLE
+
+
+def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
+    if host.offline:
+        return None
+    found = gpus.detect_without_tools(host.root)
+    # nvidia-smi takes its time, and adds only what the driver's own files do not tell: UUIDs of cards not yet used
+    known = all(_known(name, found, instance) for instance in instances for name in instance.gpus or ())
+    return found if known else gpus.detect(host.root)
+
+
+def _known(name: str, cards: Iterable[Gpu], instance: Instance) -> bool:
+    if instance.backend is Backend.VULKAN and name.isdecimal():
+        return True  # a number of Vulkan's own
+    named = pins.find(name, cards, instance.backend)
+    return bool(named) and all(card.uuid or card.vendor is Vendor.AMD for card in named)
+
+
+def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, ObservedFile]) -> Observed:
+    """One reading of the host for a plan; `files` are those of ours and at our places, as UnitDir.managed tells."""
+    observed = Observed(
+        facts=facts,
+        offline=host.offline,
+        files=files,
+        wanted=frozenset(host.files.wanted(host.layout)),
+        target_enabled=host.files.target_enabled(host.layout),
+        unreadable=_unreadable(host, fleet),
+    )
+    if host.offline:
+        return observed
+    units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
+    by_name = {instance.name: instance for instance in fleet.instances}
+    lacking = _lacking(fleet)
+    observed = replace(
+        observed,
+        units=units,
+        running=running(units, by_name),
+        lacking=lacking,
+        addresses=addresses.own() if lacking else (),
+        holders=holders(fleet, units),
+        rivals=rivals.read(host.manager),
+        foreign_drop_ins=overrides.read(host.manager, host.layout, fleet, units),
+    )
+    if all(holder.pid for holder in observed.holders.values()):
+        return observed
+    return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(files)))
+
+
+def _lacking(fleet: Fleet) -> frozenset[str]:
+    hosts = {instance.host for instance in fleet.instances if instance.state is State.RUNNING}
+    return addresses.lacking(host for host in hosts if host not in WILDCARDS and not host.startswith("127."))
+
+
+def _unreadable(host: Host, fleet: Fleet) -> Mapping[str, Mapping[str, str]]:
+    found = {
+        instance.name: {path: why for path in instance.environment_files if (why := envfiles.problem(path, host.root))}
+        for instance in fleet.instances
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -> Mapping[str, Running]:
+    """How each main process was started, by instance name."""
+    result = {}
+    for unit, state in units.items():
+        name = instance_name(unit)
+        if not name or not state.main_pid:
+            continue
+        instance = instances.get(name)
+        started = processes.started_at(state.main_pid)
+        stale, undated = envfiles.changed(instance.environment_files, started) if instance and started else ((), ())
+        result[name] = Running(
+            config=processes.environ(state.main_pid, "OLLAMACTL_CONFIG"),
+            secrets=processes.environ(state.main_pid, secretfile.VARIABLE),
+            same_binary=processes.same_binary(state.main_pid, instance.binary) if instance else None,
+            stale_files=stale,
+            undated_files=undated,
+            age=time.time() - started if started else None,
+        )
+    return result
+
+
+def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHolder]:
+    """Who listens where an instance wants to, by instance name, unless it is the instance itself."""
+    sockets = listeners.read()
+    result = {}
+    for instance in fleet.instances:
+        if instance.state is State.STOPPED:
+            continue
+        unit = units.get(instance.unit) or UnitState(name=instance.unit)
+        if found := holder(sockets, instance.host, instance.port, unit):
+            result[instance.name] = found
+    return result
+
+
+def holder(sockets: Iterable[listeners.Listener], host: str, port: int, unit: UnitState) -> PortHolder | None:
+    """Who listens on an address that a unit's server wants; None where nobody does, or the server itself."""
+    serving = listeners.serving(sockets, host, port)
+    inodes = {listener.inode for listener in serving}
+    if not inodes or (unit.main_pid and processes.holds_socket(unit.main_pid, inodes) is not None):
+        return None
+    owner = next(filter(None, (processes.owner(inode) for inode in sorted(inodes))), None)
+    if owner and owner.unit == unit.name:
+        return None
+    return PortHolder(
+        address=serving[0].address,
+        port=port,
+        pid=owner.pid if owner else None,
+        command=owner.command if owner else "",
+        unit=(owner.unit or "") if owner else "",
+    )

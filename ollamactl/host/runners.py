@@ -1,0 +1,67 @@
+"""The runners of a server, its child processes that hold the models, and whether they are at work.
+
+Ollama itself does not tell: /api/ps is empty while a model loads, and does not change while one answers. A runner
+(llama-server) does, on a port of its own that its command line names: GET /slots (tools/server in llama.cpp).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ollamactl.host import inflight, processes
+from ollamactl.proving import probe
+
+_ANSWER_SECONDS = 2.0
+_NAMES = ("llama-server", "runner")
+"""The program's name, or Ollama's own subcommand (llm/ in Ollama)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """One runner: its process and its port on 127.0.0.1."""
+
+    pid: int
+    port: int
+
+
+def of(server: int, proc: Path = Path("/proc")) -> tuple[Runner, ...]:
+    """The runners of a server's process; none where nothing is loaded, or where the caller may not look."""
+    return tuple(_runners(server, proc))
+
+
+def _runners(server: int, proc: Path) -> Iterator[Runner]:
+    for pid in processes.family(server, proc):
+        words = processes.arguments(pid, proc)
+        names = {Path(words[0]).name, *words[1:2]} if words else set()
+        if pid == server or not names & set(_NAMES) or "--port" not in words[:-1]:
+            continue
+        port = words[words.index("--port") + 1]
+        if port.isdecimal():
+            yield Runner(pid=pid, port=int(port))
+
+
+def at_work(server: int, proc: Path = Path("/proc")) -> str:
+    """What a server is at, in words; empty where it is idle."""
+    if words := next(filter(None, (_at_work(runner) for runner in of(server, proc))), ""):
+        return words
+    waiting = inflight.unanswered(server)
+    return f"it has taken {_requests(waiting)} that it has not answered" if waiting else ""
+
+
+def _at_work(runner: Runner) -> str:
+    try:
+        with probe.Server("127.0.0.1", runner.port, timeout=_ANSWER_SECONDS) as server:
+            busy = server.slots()
+    except probe.Unreachable:
+        return "it is loading a model"
+    except probe.Silent:
+        return f"its runner (pid {runner.pid}) does not answer"
+    except probe.Strange as error:
+        if "answers 503" in str(error):  # what llama-server says of every path while it loads
+            return "it is loading a model"
+        return f"its runner (pid {runner.pid}) does not tell whether it is at work"
+    return f"it is answering {_requests(busy)}" if busy else ""
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'s' if count > 1 else ''}"

@@ -1,0 +1,125 @@
+"""The model store: `manifests/HOST/NAMESPACE/MODEL/TAG`, one JSON file a model, and `blobs/sha256-HEX` that they name.
+
+Sources are manifest/manifest.go, manifest/paths.go and types/model/name.go in Ollama.
+"""
+
+# ruff: noqa: PTH115
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ollamactl.facts import Manifest
+from ollamactl.host.oserrors import translate
+from ollamactl.modelname import ModelName
+
+if TYPE_CHECKING:
+    from ollamactl.errors import Problem
+    from ollamactl.spec.declared import Declared
+
+_MAX_MANIFEST = 1 << 20
+"""Bytes; real ones have some hundred. What is larger is no manifest, and is not copied into a unit's view."""
+
+
+def read(models_dir: Path, *, wanted: Collection[ModelName] | None = None) -> Mapping[str, Manifest]:
+    """The models of a store by the name that Ollama lists; with `wanted` only these are looked for.
+
+    A model that is not there is left out, as is a file that is no manifest by its place, or that a link leads to
+    outside the store. Raises NotPermitted or HostError where the store is there and can't be read.
+    """
+    base = os.path.realpath(models_dir)
+    inside = tuple(f"{os.path.realpath(f'{base}/{name}')}/" for name in (".", "manifests", "blobs"))
+    paths = [name.manifest_path for name in wanted] if wanted is not None else _list(f"{base}/manifests")
+    found = {}
+    for path in sorted(set(paths)):
+        model = listed_as(path)
+        if model and (data := _read(f"{base}/manifests/{path}", inside)) is not None:
+            found[model] = Manifest(model=model, path=path, data=data, digest=digest(data))
+    return found
+
+
+def listed_as(path: str) -> str:
+    """The name under which Ollama lists the manifest at a path below `manifests/`; empty where it lists none.
+
+    As ParseNameFromFilepath and DisplayShortest do it in types/model/name.go.
+    """
+    parts = path.split("/")
+    if len(parts) != 4:
+        return ""
+    try:
+        name = ModelName.parse(f"{'/'.join(parts[:3])}:{parts[3]}")
+    except ValueError:
+        return ""
+    return name.short if name.manifest_path.lower() == path.lower() else ""
+
+
+def digest(data: bytes) -> str:
+    """What /api/tags calls the digest: SHA-256 in hex of as much of the file as Ollama reads.
+
+    Ollama hashes what passes through Go's json.Decoder, which stops after the closing brace; its buffer grows from
+    512 bytes to 2n + 512. So the newline that `ollama create` writes is left out of a file of just 513 or 1537 bytes.
+    """
+    needed, taken = len(data.rstrip(b" \t\r\n")), 512
+    while taken < needed:
+        taken = 2 * taken + 512
+    return hashlib.sha256(data[:taken]).hexdigest()
+
+
+def problems(
+    models_dir: Path,
+    manifests: Mapping[str, Manifest],
+    wanted: "Declared",
+    *,
+    root: Path = Path("/"),
+    others: bool = True,
+) -> "tuple[Problem, ...]":
+    """What keeps the wanted models from being served: see storecheck."""
+    from ollamactl.host import storecheck
+
+    def present() -> list[str]:
+        return sorted(read(models_dir))
+
+    return tuple(storecheck.find(models_dir, manifests, wanted, root=root, others=others, present=present))
+
+
+def _list(manifests: str) -> Iterator[str]:
+    """Paths below `manifests` that are four levels deep."""
+    for host in _names(manifests):
+        for namespace in _names(f"{manifests}/{host}"):
+            for model in _names(f"{manifests}/{host}/{namespace}"):
+                for tag in _names(f"{manifests}/{host}/{namespace}/{model}"):
+                    yield f"{host}/{namespace}/{model}/{tag}"
+
+
+def _names(folder: str) -> Iterable[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise translate(error, "list models", folder) from error
+
+
+def _read(path: str, inside: tuple[str, ...]) -> bytes | None:
+    """The file's bytes; None where there is none, or where it is none of the store's."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ELOOP, errno.ENAMETOOLONG):
+            return None
+        raise translate(error, "read the model's manifest", path) from error
+    try:
+        # Asked of the open file: whoever may write to the store can't change the answer, and so can't have root copy
+        # a file of somebody else's into a unit's view.
+        real, about = os.readlink(f"/proc/self/fd/{fd}"), os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_MANIFEST or not real.startswith(inside):
+            return None
+        return os.read(fd, _MAX_MANIFEST)
+    except OSError as error:
+        raise translate(error, "read the model's manifest", path) from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,179 @@
+"""What is wrong with a model store, before a server finds out: missing models, damaged ones, rights, a wrong folder."""
+
+# ruff: noqa: PTH116
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ollamactl.errors import Problem, Severity, listed
+from ollamactl.facts import Manifest
+from ollamactl.host import reach
+from ollamactl.modelname import ModelName
+from ollamactl.spec.declared import Declared
+
+_DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
+_PASS, _READ = stat.S_IXOTH, stat.S_IROTH
+
+
+def find(
+    models_dir: Path,
+    manifests: Mapping[str, Manifest],
+    wanted: Declared,
+    *,
+    root: Path = Path("/"),
+    others: bool,
+    present: Callable[[], Sequence[str]],
+) -> Iterator[Problem]:
+    """Everything wrong for the wanted models; `others` as in binary.problem.
+
+    `present` lists the models that there are; it is asked only where one is missing.
+    """
+    base = os.fspath(models_dir)
+    if wrong := _wrong_folder(base, root, wanted.models):
+        yield wrong
+        return
+    names: Sequence[str] | None = None
+    damaged: list[str] = []
+    for name in wanted.models:
+        if manifest := manifests.get(name):
+            for problem in _damage(base, manifest, damaged):
+                yield replace(problem, instance=wanted.instance(name))
+        else:
+            names = present() if names is None else names
+            yield _missing(base, root, name, wanted, names)
+    if others:
+        yield from _rights(base, [manifests[name] for name in wanted.models if name in manifests])
+
+
+def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | None:
+    """A folder that is no store though one is near, or that does not exist."""
+    if _is_folder(f"{base}/manifests") and _is_folder(f"{base}/blobs"):
+        return None
+    for near in (f"{base}/models", f"{base}/.ollama/models", os.path.dirname(base)):  # noqa: PTH120
+        if _is_folder(f"{near}/manifests") and _is_folder(f"{near}/blobs"):
+            message = "is not a model store, but one is near it"
+            return Problem(message=message, hint=_write(near.removeprefix(f"{root}".rstrip("/"))), path=base)
+    if not os.path.lexists(base):
+        message = "there is no model store here"
+    elif not _is_folder(base):
+        message = "is not a directory"
+    else:
+        message = "has no models yet (no manifests/ and blobs/ in it)"
+    if elsewhere := _stores(root):
+        message += f", but there is one in {listed(elsewhere)}"
+        return Problem(message=message, hint=_write(elsewhere[0]), path=base)
+    return Problem(message=message, hint=_pull(base, wanted[0] if wanted else "MODEL"), path=base)
+
+
+def _stores(root: Path) -> Sequence[str]:
+    from ollamactl.host import discover
+
+    return discover.stores(root)
+
+
+def _write(store: str) -> str:
+    return f"write `models: {store}` below `ollama:`"
+
+
+def _missing(base: str, root: Path, name: str, wanted: Declared, present: Sequence[str]) -> Problem:
+    who = "" if wanted.instance(name) else f", which {wanted.who(name)} declare,"
+    there = f"has {', '.join(present[:8])}{', ...' if len(present) > 8 else ''}" if present else "is empty"
+    path = ModelName.parse(name).manifest_path
+    inside = [store for store in _stores(root) if os.path.isfile(f"{root}/{store}/manifests/{path}")]  # noqa: PTH113
+    if inside:
+        hint = f"it is in another store: {_write(inside[0])}"
+    elif alike := _alike(name, present):
+        hint = f"did you mean {alike}? If not, pull it: {_pull(base, name)}"
+    else:
+        hint = f"pull it: {_pull(base, name)}"
+    return wanted.problem(name, f"{name}{who} is not in the store {base}, which {there}", hint)
+
+
+def _alike(name: str, present: Sequence[str]) -> str:
+    """The model that was probably meant: another tag of the same, or one of nearly the same name."""
+    from ollamactl.spec import suggest
+
+    families: dict[str, str] = {}
+    for other in present:
+        families.setdefault(other.rpartition(":")[0], other)
+    spelled = [other for other in present if other.lower() == name.lower()]
+    return spelled[0] if spelled else families.get(suggest.nearest(name.rpartition(":")[0], families), "")
+
+
+def _pull(base: str, name: str) -> str:
+    """What to type to have a model pulled by a server for the purpose: the managed ones can't."""
+    serve = f"sudo sh -c 'umask 022; OLLAMA_HOST=127.0.0.1:11999 OLLAMA_NOPRUNE=1 OLLAMA_MODELS={base} ollama serve'"
+    return (
+        f"`{serve}`, in another terminal `OLLAMA_HOST=127.0.0.1:11999 ollama pull {name}`, then end the first (Ctrl-C)"
+    )
+
+
+def _damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
+    """Blobs of a manifest that are missing or of another size; one that several models share is told once."""
+    layers = _layers(manifest.data)
+    path = f"{base}/manifests/{manifest.path}"
+    again = _pull(base, manifest.model)
+    if layers is None:
+        yield Problem(message=f"the manifest of {manifest.model} is damaged", hint=again, path=path)
+        return
+    for digest, size in layers:
+        blob = f"{base}/blobs/{digest.replace(':', '-')}"
+        if blob in told:
+            continue
+        try:
+            actual = os.stat(blob).st_size
+        except FileNotFoundError:
+            message = f"a part of {manifest.model} is missing, so it can't be loaded"
+        except OSError as error:
+            message = f"a part of {manifest.model} can't be read: {error.strerror}"
+        else:
+            if actual == size:
+                continue
+            message = f"a part of {manifest.model} has {actual} bytes instead of {size}"
+            again = f"`sudo rm {blob}`, then: {_pull(base, manifest.model)}"
+        told.append(blob)
+        yield Problem(message=message, hint=again, path=blob)
+
+
+def _layers(data: bytes) -> list[tuple[str, int]] | None:
+    """Digest and size of config and layers (the sum is the `size` of /api/tags); None if it is no manifest."""
+    import json
+
+    try:
+        manifest = json.loads(data)
+        entries = [manifest["config"], *(manifest["layers"] or ())]
+        layers = [(entry["digest"], entry["size"]) for entry in entries if entry["digest"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    sound = all(isinstance(d, str) and isinstance(s, int) and _DIGEST.fullmatch(d) for d, s in layers)
+    return layers if sound else None
+
+
+def _rights(base: str, manifests: Sequence[Manifest]) -> Iterator[Problem]:
+    """Folders and files that the servers' own users can't read."""
+    real = os.path.realpath(base)
+    for parent in reach.closed_parents(real):
+        message = f"the servers' own users may not pass {parent}, so they see no model"
+        yield Problem(message=message, hint=f"`sudo chmod o+x {parent}`", path=base)
+    closed = [folder for folder in (base, f"{base}/blobs") if not reach.others_may(folder, _READ | _PASS)]
+    for manifest in manifests:
+        for digest, _ in _layers(manifest.data) or ():
+            blob = f"{base}/blobs/{digest.replace(':', '-')}"
+            if blob not in closed and not reach.others_may(blob, _READ):
+                closed.append(blob)
+    if closed:
+        more = f" and {len(closed) - 1} more" if len(closed) > 1 else ""
+        message = f"the servers' own users may not read {closed[0]}{more}"
+        yield Problem(message=message, hint=f"`sudo chmod -R o+rX {base}`", path=base, severity=Severity.ERROR)
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError:
+        return True  # it is there; what is in it is told by the reading
+    except OSError:
+        return False

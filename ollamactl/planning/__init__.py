@@ -1,0 +1,1 @@
+"""From what should be and what is to the steps between; pure decisions."""

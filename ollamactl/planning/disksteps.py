@@ -1,0 +1,118 @@
+"""The steps of a plan on disk: files and links, and the reload that makes systemd read them. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from ollamactl.files import File, FileKind, ObservedFile
+from ollamactl.model import TARGET, Fleet, instance_name
+from ollamactl.observed import Observed
+from ollamactl.planning.plan import Step, StepKind
+from ollamactl.units import changes
+
+_UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
+
+
+class Scope:
+    """Which instances this apply is about, and which of the host's are leaving."""
+
+    def __init__(self, fleet: Fleet, observed: Observed, only: frozenset[str]) -> None:
+        self.only = only
+        self.named = {instance.name for instance in fleet.instances}
+        self.layout = observed.facts.layout
+        left = observed.ours - self.named
+        self.leaving = left & only if only else left
+
+    def holds(self, instance: str) -> bool:
+        """Whether what belongs to an instance, or to all (""), is to be changed."""
+        return not instance or not self.only or instance in self.only
+
+
+def file_steps(
+    wanted: Mapping[str, File], observed: Observed, scope: Scope, causes: dict[str, list[str]]
+) -> Iterable[Step]:
+    """Writes and removals; collects per instance (or "" for all) the causes that a restart will name."""
+    for path, file in wanted.items():
+        seen = observed.files.get(path)
+        if seen and (seen.data == file.data or seen.unread) and seen.mode == file.mode and not seen.exposed:
+            continue
+        if file.kind is FileKind.SECRETS and scope.layout.secrets in observed.files:
+            continue  # nobody but root may see whether it is there
+        why = _write_causes(file, seen)
+        if seen and file.kind is not FileKind.TARGET:
+            causes.setdefault(file.instance, []).extend(why)
+        yield Step(
+            kind=StepKind.WRITE,
+            subject=path,
+            cause=", ".join(why) or _UNTOLD.get(file.kind, "its text changed"),
+            instance=file.instance,
+            file=file,
+            before=seen.data if seen else None,
+        )
+    for path, seen in sorted(observed.files.items()):
+        name = scope.layout.owner(path)
+        if path in wanted or not seen.ours:
+            continue
+        if seen.leftover:
+            cause = "left behind by an apply that was killed"
+        elif name in scope.leaving:
+            cause = "no longer in the spec"
+        elif name and scope.holds(name) and name in scope.named:
+            cause = "no longer needed"
+        elif not name and not scope.named:
+            cause = "the fleet is empty"
+        else:
+            continue
+        yield Step(kind=StepKind.REMOVE, subject=path, cause=cause, instance=name, before=seen.data)
+
+
+def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
+    if seen is None:
+        return ["new"]
+    if seen.data == file.data or seen.unread:
+        return [
+            f"mode {seen.mode:04o} -> {file.mode:04o}" if seen.mode != file.mode else "its folder is open to others"
+        ]
+    if file.kind is FileKind.SECRETS:
+        return ["secrets changed"]
+    if file.kind is FileKind.VIEW:
+        *_, model, tag = file.path.split("/")
+        return [f"{model}:{tag} has a new digest in the store"]
+    if not seen.ours:
+        return ["but somebody else's file is there"]
+    return list(changes.describe(seen.data.decode(errors="replace"), file.data.decode()))
+
+
+def link_steps(fleet: Fleet, observed: Observed, scope: Scope) -> Iterable[Step]:
+    """What starts at boot."""
+    at_boot = {i.unit: i for i in fleet.instances if i.wanted_at_boot}
+    for unit, instance in at_boot.items():
+        if unit not in observed.wanted and scope.holds(instance.name):
+            yield Step(kind=StepKind.ENABLE, subject=unit, cause="starts at boot", instance=instance.name)
+    for unit in sorted(observed.wanted - at_boot.keys()):
+        name = instance_name(unit)
+        if name and scope.holds(name):
+            why = "no longer in the spec" if name in scope.leaving else "not to be started at boot"
+            yield Step(kind=StepKind.DISABLE, subject=unit, cause=why, instance=name)
+    if fleet.instances and not observed.target_enabled:
+        yield Step(kind=StepKind.ENABLE, subject=TARGET, cause="brings the fleet up at boot")
+    if not fleet.instances and observed.target_enabled:
+        yield Step(kind=StepKind.DISABLE, subject=TARGET, cause="the fleet is empty")
+
+
+def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scope) -> list[Step]:
+    """One daemon-reload where a unit file or a link changed, or where the manager has not read what is there."""
+    counts = (
+        ("file", "written", sum(1 for s in steps if s.kind is StepKind.WRITE and s.file and s.file.is_unit)),
+        ("file", "removed", sum(1 for s in steps if _removes_unit(s, observed))),
+        ("link", "changed", sum(1 for s in steps if s.kind in (StepKind.ENABLE, StepKind.DISABLE))),
+    )
+    parts = [f"{count} {what}{'s' if count > 1 else ''} {how}" for what, how, count in counts if count]
+    if not parts:
+        stale = [i.unit for i in fleet.instances if scope.holds(i.name) and observed.unit(i.unit).need_reload]
+        if stale or observed.unit(TARGET).need_reload:
+            parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]
+    return [Step(kind=StepKind.RELOAD, subject="systemd", cause=", ".join(parts))] if parts else []
+
+
+def _removes_unit(step: Step, observed: Observed) -> bool:
+    of_systemd = step.subject.startswith(f"{observed.facts.layout.unit_dir}/")
+    return step.kind is StepKind.REMOVE and of_systemd and not observed.files[step.subject].leftover

@@ -1,0 +1,213 @@
+"""What must hold before anything is changed, judged all at once from what was observed. Pure."""
+
+from collections.abc import Collection, Iterable
+
+from ollamactl.errors import Problem, Severity, listed
+from ollamactl.files import File, FileKind
+from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
+from ollamactl.observed import Observed
+from ollamactl.planning import onlycheck
+
+
+def problems(
+    fleet: Fleet, desired: Collection[File], observed: Observed, *, only: Collection[str] = ()
+) -> tuple[Problem, ...]:
+    """Errors that forbid an apply, and what the operator should know of the host before one.
+
+    `only` are the instances that it is limited to: the others keep their ports.
+    """
+    return (
+        *_foreign_files(desired, observed),
+        *_unread(desired, observed),
+        *_foreign_units(fleet, observed),
+        *_hosts(fleet, observed, only),
+        *_ports(fleet, observed, only),
+        *_rivals(fleet, observed),
+        *_environment_files(fleet, observed),
+        *_given_up(fleet),
+        *onlycheck.problems(fleet, desired, observed, only),
+    )
+
+
+def _foreign_files(desired: Iterable[File], observed: Observed) -> Iterable[Problem]:
+    for file in desired:
+        seen = observed.files.get(file.path)
+        if seen and not seen.ours:
+            yield Problem(
+                path=file.path,
+                instance=file.instance,
+                message="this file is not ollamactl's, so it stays as it is",
+                hint=_away(file.path),
+            )
+
+
+def _unread(desired: Iterable[File], observed: Observed) -> Iterable[Problem]:
+    secrets = observed.facts.layout.secrets
+    for wanted in desired:
+        if wanted.kind is FileKind.SECRETS and secrets in observed.files:
+            yield Problem(
+                path=secrets,
+                severity=Severity.NOTE,
+                message="only root may look into this folder, so no secrets were compared",
+            )
+            break
+        file = observed.files.get(wanted.path)
+        if file and file.unread and file.data != wanted.data:
+            yield Problem(
+                path=file.path,
+                instance=observed.facts.layout.owner(file.path),
+                severity=Severity.NOTE,
+                message="only root may read this file, so it was not compared",
+            )
+
+
+def _foreign_units(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """Whole units of an instance's name: systemd takes them instead of the template (systemd.unit(5))."""
+    for instance in fleet.instances:
+        path = f"{observed.facts.layout.unit_dir}/{instance.unit}"
+        seen = observed.files.get(path)
+        if seen and seen.data == b"/dev/null":
+            yield _mask(instance)
+        elif seen:
+            yield Problem(
+                path=path,
+                instance=instance.name,
+                message="this unit file of somebody else stands in the place of the template",
+                hint=_away(path),
+            )
+        elif observed.unit(instance.unit).load_state == "masked":
+            yield _mask(instance)
+
+
+def _mask(instance: Instance) -> Problem:
+    return Problem(
+        path=instance.unit,
+        instance=instance.name,
+        message="the unit is masked, so systemd refuses to start it",
+        hint=f"systemctl unmask {instance.unit}",
+    )
+
+
+def _away(path: str) -> str:
+    return f"look at it, then move it away: mv {path} {path}.mine"
+
+
+def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    """Addresses that are not this host's; one of a server that stays stopped may come later."""
+    for host in sorted(observed.lacking):
+        names = [
+            instance.name
+            for instance in fleet.instances
+            if instance.host == host and instance.state is State.RUNNING and (not only or instance.name in only)
+        ]
+        if names:
+            there = listed(observed.addresses) if observed.addresses else "only loopback"
+            yield Problem(
+                path=f"instances.{names[0]}.host",
+                instance=names[0],
+                message=f"{host} is not an address of this host, so {listed(names)} cannot listen on it",
+                hint=f"this host has {there}; 127.0.0.1 is for this host alone, 0.0.0.0 for every address",
+            )
+
+
+def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    named = {instance.unit for instance in fleet.instances}
+    for instance in fleet.instances:
+        holder = observed.holders.get(instance.name)
+        if not holder or instance.state is State.STOPPED:
+            continue
+        moves = holder.unit in named or instance_name(holder.unit) in observed.ours
+        if moves and (not only or instance_name(holder.unit) in only):
+            # A server of this fleet that moves away or leaves: the plan stops it first.
+            continue
+        stranger = holder.pid is not None or holder.unit or all(each.config for each in observed.running.values())
+        yield Problem(
+            path=f"instances.{instance.name}.port",
+            instance=instance.name,
+            # Who may not look at the fleet's own servers cannot tell them from strangers, and cannot apply either.
+            severity=Severity.ERROR if stranger else Severity.WARNING,
+            message=f"{instance.listen} is taken by {holder}",
+            hint="that server frees it when the whole spec is applied, without --only" if moves else holder.way_out,
+        )
+
+
+def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """Units that will want a server's port, though they may not hold it now: whichever starts first at boot wins."""
+    for instance in fleet.instances:
+        for rival in observed.rivals:
+            holder = observed.holders.get(instance.name)
+            if rival.port != instance.port or not overlap(rival.host, instance.host):
+                continue
+            if holder and holder.unit == rival.unit:
+                continue
+            yield Problem(
+                path=f"instances.{instance.name}.port",
+                instance=instance.name,
+                severity=Severity.ERROR if rival.enabled else Severity.WARNING,
+                message=f"{rival.unit} is set to listen on {instance.listen} too"
+                + (", and is started at boot" if rival.enabled else ""),
+                hint=f"sudo systemctl disable --now {rival.unit}, or choose another port in the spec",
+            )
+
+
+def _environment_files(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    for instance in fleet.instances:
+        place = f"instances.{instance.name}.environment_files"
+        for path, why in observed.unreadable.get(instance.name, {}).items():
+            # An image may get it later, and so may a server that is not started yet.
+            later = observed.offline or instance.state is State.STOPPED
+            yield Problem(
+                path=place,
+                instance=instance.name,
+                severity=Severity.WARNING if later else Severity.ERROR,
+                message=f"{path}: {why}, so systemd cannot start {instance.name}",
+                hint="create it, or take it out of the spec",
+            )
+        running = observed.running.get(instance.name)
+        for path in running.undated_files if running else ():
+            yield Problem(
+                path=place,
+                instance=instance.name,
+                severity=Severity.WARNING,
+                message=f"{path} was changed at a time to come, so nobody can tell whether {instance.name} has it",
+                hint=f"set the clock right, then touch {path} and apply again",
+            )
+
+
+def _given_up(fleet: Fleet) -> Iterable[Problem]:
+    """What a step back from the defaults costs, and whom it endangers; said once for all that take it."""
+    takers: dict[str, list[str]] = {}
+    for instance in fleet.instances:
+        for words in _losses(instance):
+            takers.setdefault(words, []).append(instance.name)
+    for words, names in takers.items():
+        yield Problem(
+            path=f"instances.{names[0]}" if len(names) == 1 else "instances",
+            instance=names[0] if len(names) == 1 else "",
+            # Whoever listens beyond loopback needs `allow`: no step back that could be left out.
+            severity=Severity.NOTE if words == _BOTH_WAYS else Severity.WARNING,
+            message=words if len(names) == 1 else f"{listed(names)}: {words}",
+        )
+
+
+_BOTH_WAYS = (
+    "allow opens both directions: clients in those networks reach the port, and the server reaches them "
+    "(IPAddressAllow=, systemd.resource-control(5))"
+)
+
+
+def _losses(instance: Instance) -> Iterable[str]:
+    if instance.store is Store.WRITABLE:
+        yield "store: writable lets whoever reaches the port delete and overwrite the models of the whole fleet"
+    if instance.store is Store.SHARED:
+        yield "store: shared serves every model of the store, not only those declared"
+    if instance.hardening is Hardening.OFF:
+        yield "hardening: off lets the server read and change whatever its user may, outside the store and its siblings"
+    if instance.hardening is Hardening.COMPAT:
+        yield "hardening: compat allows what some GPU drivers need: executable memory, all system calls, all of /proc"
+    if instance.egress is Egress.OPEN:
+        yield "egress: open lets the server reach any machine: it can pull, and it can send what it was told"
+    if instance.allow and instance.allow != ("any",):
+        yield _BOTH_WAYS
+    if instance.allow == ("any",):
+        yield "allow: [any] lets every machine that can route here use the port; Ollama asks for no password"

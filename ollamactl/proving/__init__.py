@@ -1,0 +1,1 @@
+"""Who answers on a port, with what: evidence gathered, and judged."""

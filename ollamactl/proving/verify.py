@@ -1,0 +1,101 @@
+"""Gathering the evidence for a proof: what the servers answered, and who holds their sockets."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ollamactl.host import journal, listeners, processes
+from ollamactl.model import Instance
+from ollamactl.observed import Active, PortHolder, UnitState
+from ollamactl.proving.proof import Answers, Evidence, Expected, Proof, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One instance to judge, with what is known of it so far."""
+
+    instance: Instance
+    unit: UnitState
+    answers: Answers
+    expected: Expected
+    restarts_before: int = 0
+
+
+def prove(subjects: Iterable[Subject], *, user: bool, proc: Path = Path("/proc")) -> tuple[Proof, ...]:
+    """Judges each subject against one reading of the host's sockets."""
+    sockets = listeners.read(proc)
+    return tuple(_prove(subject, sockets, user, proc) for subject in subjects)
+
+
+def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, proc: Path) -> Proof:
+    instance, unit = subject.instance, subject.unit
+    answers = _on_cpu(subject.answers) if _uses_no_card(subject, proc) else subject.answers
+    evidence = Evidence(unit=unit, answers=answers, restarts_before=subject.restarts_before)
+    evidence = _with_holder(evidence, instance, listeners.serving(sockets, instance.host, instance.port), proc)
+    proof = judge(instance, subject.expected, evidence)
+    if not proof.ok and (unit.active is not Active.ACTIVE or subject.answers.failure or unit.restarts):
+        proof = replace(proof, evidence=replace(evidence, journal=journal.tail(unit.name, user=user)))
+    return proof
+
+
+def _uses_no_card(subject: Subject, proc: Path) -> bool:
+    """Whether it is sure that no process of the unit computes on a card: none has a node of one open."""
+    if not subject.unit.main_pid or not any(size.size_vram for size in subject.answers.loaded.values()):
+        return False
+    return {processes.open_cards(pid, proc) for pid in processes.family(subject.unit.main_pid, proc)} == {()}
+
+
+def _on_cpu(answers: Answers) -> Answers:
+    """The answers without VRAM: Ollama takes every buffer that is not named CPU for it, Intel's AMX buffers too."""
+    return replace(answers, loaded={name: replace(size, size_vram=0) for name, size in answers.loaded.items()})
+
+
+def _with_holder(evidence: Evidence, instance: Instance, sockets: Sequence[listeners.Listener], proc: Path) -> Evidence:
+    """Who listens, as far as the caller may look: sockets of other users' processes show their owner to root only."""
+    unit = evidence.unit
+    inodes = {socket.inode for socket in sockets}
+    if unit.main_pid and processes.holds_socket(unit.main_pid, inodes, proc) is not None:
+        holder = PortHolder(address=instance.host, port=instance.port, pid=unit.main_pid, unit=unit.name)
+        return replace(evidence, holder=holder, holder_is_ours=True)
+    may_look = not unit.main_pid or os.access(f"{proc}/{unit.main_pid}/fd", os.R_OK | os.X_OK)
+    if not sockets:
+        # An answer without a listener comes from elsewhere: a redirect, as of a container's published port.
+        answered_by_nobody = may_look and not evidence.answers.failure
+        return replace(evidence, holder_is_ours=False) if answered_by_nobody else evidence
+    owner = next(filter(None, (processes.owner(inode, proc) for inode in sorted(inodes))), None)
+    holder = PortHolder(
+        address=sockets[0].address,
+        port=instance.port,
+        pid=owner.pid if owner else None,
+        command=owner.command if owner else "",
+        unit=(owner.unit or "") if owner else "",
+    )
+    ours = holder.unit == unit.name
+    return replace(evidence, holder=holder, holder_is_ours=ours if owner or may_look else None)
+
+
+def expectations(
+    instances: Iterable[Instance],
+    digests: Mapping[str, str],
+    versions: Mapping[str, str | None],
+    *,
+    load: bool,
+    has_gpu: bool | None,
+) -> Mapping[str, Expected]:
+    """What each server must say: digests by model of the store, versions by binary; `has_gpu` None is unknown."""
+    return {
+        i.name: Expected(
+            version=versions.get(i.binary),
+            models={model: digests.get(model, "") for model in i.models},
+            load=load,
+            gpu=_lands_on_gpu(i, has_gpu),
+        )
+        for i in instances
+    }
+
+
+def _lands_on_gpu(instance: Instance, has_gpu: bool | None) -> bool | None:
+    if instance.gpus == () or instance.backend == "cpu" or has_gpu is False:
+        return False
+    return True if instance.gpus else None

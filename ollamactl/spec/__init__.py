@@ -1,0 +1,1 @@
+"""A spec's text, read and judged: YAML, schema, values, rules; every mistake with its place."""

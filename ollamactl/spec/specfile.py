@@ -1,0 +1,230 @@
+"""From the text of a spec to a valid Fleet, or to every problem at once. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
+from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, unit_name
+from ollamactl.spec import checks, specvalue, violations, yamltree
+from ollamactl.spec.specplace import Path, dotted
+from ollamactl.spec.yamltree import Tree
+from ollamactl.units import ollama_env
+
+_MAX_PROBLEMS = 100
+_MAX_INSTANCES = 5000
+_DEFAULTS: Path = ("defaults",)
+_MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "restart": lambda values: Restart(**values),
+    "limits": lambda values: Limits(**values),
+    "environment": lambda values: tuple(values.items()),
+    "secrets": lambda values: tuple(values.items()),
+}
+_GROUPS = {"restart": specvalue.RESTART, "limits": specvalue.LIMITS}
+_OLLAMA = {"binary": specvalue.program, "models": specvalue.path}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A valid spec: its fleet, the warnings and notes about it, and where each value stands."""
+
+    fleet: Fleet
+    problems: tuple[Problem, ...]
+    locations: Mapping[Path, Location]
+
+
+def load(data: bytes, *, name: str, source: str = "", validated: bool = False) -> Spec:
+    """Read a spec; `name` is what messages call the file, `source` the absolute path that the fleet keeps.
+
+    `validated` says that these very bytes have passed this very version before, and leaves the JSON Schema out, which
+    takes most of the time; all else still runs. Raises SpecError with every problem, in the order of the file.
+    """
+    tree = yamltree.parse(data, name=name, hidden="secrets")
+    reader = _Reader(tree)
+    if not validated:
+        reader.validate()
+    fleet = reader.fleet(source)
+    problems = _in_order([*tree.problems, *reader.problems, *checks.check(fleet, tree.locations, reader.unread)])
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise SpecError([problem for problem in problems if problem.severity is not Severity.NOTE])
+    return Spec(fleet=fleet, problems=tuple(problems), locations=tree.locations)
+
+
+class _Reader:
+    """Turns plain data into the model, and leaves out what is wrong, so that the rest can still be checked."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.problems: list[Problem] = []
+        self.wrong: set[Path] = set()
+        self.holds_wrong: set[Path] = set()
+        self.readers: Mapping[str, Callable[[Any], Any]] = {}
+        self.unread: dict[str, frozenset[str]] = {}
+        """By instance: the keys whose value, its own or that of `defaults`, is unknown."""
+        self._failed: defaultdict[Path, set[str]] = defaultdict(set)
+
+    def validate(self) -> None:
+        """Hold the data against the JSON Schema."""
+        instances = self.tree.data.get("instances") if isinstance(self.tree.data, dict) else None
+        if isinstance(instances, dict) and len(instances) > _MAX_INSTANCES:
+            self._fail(("instances",), f"has {len(instances)} instances; one host can have {_MAX_INSTANCES}")
+            raise SpecError(self.problems)
+        for violation in violations.violations(self.tree.data, self.tree.locations.spot):
+            path = violation.path
+            self.wrong.add(path)
+            self.holds_wrong.update(path[:depth] for depth in range(len(path) + 1))
+            location = self.tree.locations.key(path) if violation.on_key else None
+            self._fail(path, violation.message, violation.hint, location)
+            if violation.meant:
+                self._note_failed((*path[:-1], violation.meant))
+
+    def fleet(self, source: str) -> Fleet:
+        """The fleet of all instances that can be read; what is wrong with the others is in `problems`."""
+        data = _mapping(self.tree.data)
+        raw = _mapping(data.get("instances"))
+        if data.get("instances") == {}:
+            message = "has no instance: apply removes every instance that it has installed"
+            self._tell(("instances",), message, severity=Severity.WARNING)
+        unit = specvalue.each(lambda value: unit_name(value) if value in raw else specvalue.unit(value, raw))
+        self.readers = {**specvalue.READERS, "after": unit, "requires": unit}
+        ollama = self._values(_mapping(data.get("ollama")), ("ollama",), _OLLAMA)
+        binary = ollama.get("binary", Fleet().binary)
+        defaults = self._settings(_mapping(data.get("defaults")), _DEFAULTS)
+        shared = {"binary": binary, **_built(defaults)}
+        instances = []
+        for name, value in raw.items():
+            path: Path = ("instances", name)
+            own = self._settings(_mapping(value), path)
+            written = _flat(own)
+            for key in _MERGED:
+                if key in own and key in defaults:
+                    own[key] = {**defaults[key], **own[key]}
+            settings = {**shared, **_built(own)}
+            if settings["binary"] is None:
+                settings["binary"] = binary
+            if settings.get("backend") is Backend.CPU:
+                settings.setdefault("gpus", ())
+            if "models" not in _mapping(value) and path not in self.wrong:
+                self._models_from_name(name, path, settings)
+            if self._failed or path in self.wrong:
+                missing = {"port", "models"} - settings.keys() | ({"name"} if path in self.wrong else set())
+                self.unread[name] = frozenset(missing | self._failed[path] | (self._failed[_DEFAULTS] - written))
+            if isinstance(value, dict):
+                # What is missing has been told; the other rules still look at the rest.
+                instances.append(Instance(name=name, **{"port": 0, "models": (), **settings}))
+        keep = data.get("keep_generations")
+        return Fleet(
+            binary=binary,
+            models_dir=ollama.get("models", Fleet().models_dir),
+            instances=tuple(instances),
+            source=source,
+            keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
+        )
+
+    def _settings(self, raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        """The values of one instance, or of `defaults`, as far as they are written."""
+        settings = self._values(raw, path, self.readers)
+        for key in _MERGED:
+            if key in settings:
+                settings[key] = (
+                    self._values(settings[key], (*path, key), _GROUPS[key])
+                    if key in _GROUPS
+                    else self._variables(settings[key], (*path, key))
+                )
+        return settings
+
+    def _values(
+        self, raw: Mapping[str, Any], path: Path, readers: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any]:
+        result = {}
+        for key, value in raw.items():
+            if self.wrong and self._is_wrong((*path, key), value):
+                continue
+            read = readers.get(key)
+            try:
+                result[key] = value if read is None or value is None else read(value)
+            except WrongValueError as error:
+                for wrong in (error, *error.others):
+                    at = (*path, key) if wrong.item is None else (*path, key, wrong.item)
+                    self._fail(at, str(wrong), wrong.hint)
+        return result
+
+    def _variables(self, raw: Mapping[str, Any], path: Path) -> dict[str, str]:
+        result = {}
+        for name, value in raw.items():
+            at = (*path, name)
+            if self.wrong and self._is_wrong(at, value):
+                continue
+            # What YAML reads as a number or a boolean reaches the server as it is written.
+            text = value if isinstance(value, str) else self.tree.words[at]
+            try:
+                result[name] = ollama_env.normalise(name, text)
+            except ValueError as error:
+                self._fail(at, str(error), f'write {name}: "0" or {name}: "1"')
+        return result
+
+    def _models_from_name(self, name: str, path: Path, settings: dict[str, Any]) -> None:
+        try:
+            settings["models"] = (specvalue.model(name),)
+            settings["models_from_name"] = True
+        except WrongValueError:
+            self._fail(path, f"{name!r} is not a model's name, and no models are given", "write models: [NAME, ...]")
+
+    def _is_wrong(self, path: Path, value: object) -> bool:
+        return path in self.wrong or (path in self.holds_wrong and not isinstance(value, dict))
+
+    def _fail(self, path: Path, message: str, hint: str = "", location: Location | None = None) -> None:
+        self._note_failed(path)
+        self._tell(path, message, hint, location)
+
+    def _note_failed(self, path: Path) -> None:
+        """Remember that the value of a key is unknown: `port`, or `limits.nice` of a group."""
+        settings: Path = path[: 1 if path[:1] == _DEFAULTS else 2]
+        if rest := path[len(settings) :]:
+            self._failed[settings].add(".".join(map(str, rest[: 2 if rest[0] in _GROUPS else 1])))
+
+    def _tell(
+        self,
+        path: Path,
+        message: str,
+        hint: str = "",
+        location: Location | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        for depth in range(len(path), -1, -1):
+            location = location or self.tree.locations.get(path[:depth])
+        instance = str(path[1]) if path[:1] == ("instances",) and len(path) > 1 else ""
+        told = Problem(message=message, hint=hint, path=dotted(path), location=location, instance=instance)
+        self.problems.append(told if severity is Severity.ERROR else replace(told, severity=severity))
+        if len(self.problems) >= _MAX_PROBLEMS:
+            more = f"these are {_MAX_PROBLEMS} problems, and there may be more"
+            raise SpecError([*_in_order(self.problems), Problem(message=more, hint="begin with the first")])
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """By their places; what several instances take from one place (an anchor) is told once."""
+    once: dict[object, Problem] = {}
+    for one in problems:
+        once.setdefault((one.location or one.path, one.path.rpartition(".")[2], one.message), one)
+    return sorted(once.values(), key=lambda one: (one.location.line, one.location.column) if one.location else (0, 0))
+
+
+def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with their groups as the model holds them."""
+    built = dict(settings)
+    for key, make in _MERGED.items():
+        if key in built:
+            built[key] = make(built[key])
+    return built
+
+
+def _flat(settings: Mapping[str, Any]) -> set[str]:
+    """The keys that are written, those of a group with its name: `limits.nice`."""
+    groups = {f"{group}.{key}" for group in _GROUPS if group in settings for key in settings[group]}
+    return groups | (settings.keys() - _GROUPS.keys())
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; what else it may be, the schema has reported."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,118 @@
+"""From a fleet and its host's facts to every file that ollamactl installs, whole and in order; alone imports jinja2.
+
+The template `ollama@.service` holds what all instances share with `hardening: strict`; the drop-in of an instance what
+is its own, and takes back what its spec relaxes. For the user's own manager both are weaker: `lacks` says how.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ollamactl.facts import Facts, Manifest
+from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
+from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, Store
+from ollamactl.modelname import ModelName
+from ollamactl.units import changes, record, secretfile, unitfile
+from ollamactl.units.dropin import context
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+DROP_IN = "10-ollamactl.conf"
+"""Sorts before an administrator's override.conf, which therefore wins."""
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_LACKS = (
+    "no device fence (DeviceAllow=): its environment alone pins a server to its cards",
+    "no address fence (IPAddressDeny=): `egress: closed` and `allow` are not enforced",
+    "no user of its own (DynamicUser=): the servers and you can read, signal and trace each other",
+    "no read-only system (ProtectSystem=, ProtectHome=): a server can write what you can write",
+)
+
+
+def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
+    """Every file of the fleet on this host, sorted by path; the same input gives the same bytes.
+
+    `cardchecks` says beforehand what this host cannot do; models that the store lacks are left out.
+    """
+    layout = facts.layout
+    shared = {
+        "marker": MARKER,
+        "user": layout.user,
+        "record_section": record.SECTION,
+        "systemctl": "systemctl --user" if layout.user else "systemctl",
+    }
+    template = _compiled(TEMPLATE).render(
+        shared,
+        binary=unitfile.escape_exec_path(fleet.binary),
+        lacks=lacks(facts),
+    )
+    files = [
+        _text(f"{layout.unit_dir}/{TEMPLATE}", template, FileKind.TEMPLATE),
+        _text(
+            f"{layout.unit_dir}/{TARGET}",
+            _compiled(TARGET).render(shared, record=record.fleet_line(fleet)),
+            FileKind.TARGET,
+        ),
+    ]
+    drop_in = _compiled(DROP_IN)
+    for instance in fleet.instances:
+        manifests = _manifests(instance, facts)
+        text = drop_in.render(shared, **context(instance, fleet, facts))
+        # The digest is of the finished text, so it takes its place afterwards
+        digest = changes.restart_digest(template, text, [(each.path, each.digest) for each in manifests])
+        text = text.replace(f"\nEnvironment={changes.CONFIG}=\n", f"\nEnvironment={changes.CONFIG}={digest}\n", 1)
+        path = f"{layout.unit_dir}/{instance.unit}.d/{DROP_IN}"
+        files.append(_text(path, text, FileKind.DROP_IN, instance.name))
+        if instance.secrets:
+            files.append(_secrets(instance, facts))
+        if instance.store is Store.ISOLATED:
+            files.extend(_view(instance, manifests, f"{layout.views}/{instance.name}"))
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def lacks(facts: Facts) -> tuple[str, ...]:
+    """What the user's own manager cannot enforce, a sentence each; nothing for the system's manager."""
+    return _LACKS if facts.layout.user else ()
+
+
+@lru_cache(maxsize=4)
+def _compiled(name: str) -> "Template":
+    import jinja2  # here, because --help and completion must not wait for it
+
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    jinja = jinja2.Environment(  # noqa: S701  unit files know no HTML
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return jinja.get_template(f"{name}.j2")
+
+
+def _text(path: str, text: str, kind: FileKind, instance: str = "", mode: int = 0o644) -> File:
+    return File(path=path, data=text.encode(), kind=kind, instance=instance, mode=mode)
+
+
+def _manifests(instance: Instance, facts: Facts) -> list[Manifest]:
+    if instance.store is not Store.ISOLATED:
+        return []
+    names = [ModelName.parse(model).short for model in instance.models]
+    return [facts.manifests[name] for name in names if name in facts.manifests]
+
+
+def _view(instance: Instance, manifests: list[Manifest], folder: str) -> Iterator[File]:
+    note = (
+        f"{MARKER}\n# The models that {instance.name} serves: copies of the store's manifests. Edit the spec instead.\n"
+    )
+    yield _text(f"{folder}/{VIEW_NOTE}", note, FileKind.VIEW, instance.name)
+    for each in manifests:
+        yield File(path=f"{folder}/{each.path}", data=each.data, kind=FileKind.VIEW, instance=instance.name)
+
+
+def _secrets(instance: Instance, facts: Facts) -> File:
+    text = secretfile.text(instance, facts.salts[instance.name])
+    path = f"{facts.layout.secrets}/{instance.name}.env"
+    return _text(path, text, FileKind.SECRETS, instance.name, mode=0o600)
