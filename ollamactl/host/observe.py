@@ -15,7 +15,7 @@ from ollamactl.host.unitdir import UnitDir
 from ollamactl.model import TARGET, WILDCARDS, Backend, Fleet, Instance, State, Store, instance_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
-from ollamactl.planning import whose
+from ollamactl.planning import dependents, whose
 from ollamactl.units import pins, secretfile
 from ollamactl.units.record import installed_fleet
 
@@ -167,9 +167,7 @@ def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHo
     """Who listens where an instance wants to, by instance name, unless it is the instance itself."""
     sockets = listeners.read()
     result = {}
-    for instance in fleet.instances:
-        if instance.state is State.STOPPED:
-            continue
+    for instance in dependents.to_run(fleet):
         unit = units.get(instance.unit) or UnitState(name=instance.unit)
         if found := holder(sockets, instance.host, instance.port, unit):
             result[instance.name] = found

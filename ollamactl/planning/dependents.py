@@ -3,10 +3,10 @@
 A plan that did not say so would prove them while they are on their way down, or leave them stopped. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
 
-from ollamactl.model import Instance
+from ollamactl.model import Fleet, Instance, State
 from ollamactl.observed import UP, UnitState
 from ollamactl.planning.plan import Step, StepKind, proof_of, wait_for
 
@@ -41,6 +41,19 @@ def required(unit: str, servers: Servers) -> Set[str]:
         found |= new
         left += new
     return found
+
+
+def needed(fleet: Fleet) -> Set[str]:
+    """Units without which those that are to run cannot: stopping one would stop them, and starting them start it."""
+    servers = {instance.unit: instance for instance in fleet.instances}
+    running = [i for i in fleet.instances if i.requires and i.state is State.RUNNING]
+    return set().union(*(required(instance.unit, servers) for instance in running))
+
+
+def to_run(fleet: Fleet) -> Collection[Instance]:
+    """The instances that want their ports: those meant to run, and stopped ones that are started along with them."""
+    units = needed(fleet)
+    return [each for each in fleet.instances if each.state is State.RUNNING or each.unit in units]
 
 
 _Todo = dict[tuple[StepKind, str], Step]

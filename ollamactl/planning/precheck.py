@@ -6,7 +6,7 @@ from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File, FileKind
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
 from ollamactl.observed import Observed
-from ollamactl.planning import onlycheck
+from ollamactl.planning import dependents, onlycheck
 
 
 def problems(
@@ -112,9 +112,9 @@ def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
 
 def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
     named = {instance.unit for instance in fleet.instances}
-    for instance in fleet.instances:
+    for instance in dependents.to_run(fleet):
         holder = observed.holders.get(instance.name)
-        if not holder or instance.state is State.STOPPED:
+        if not holder:
             continue
         moves = holder.unit in named or instance_name(holder.unit) in observed.ours
         if moves and (not only or instance_name(holder.unit) in only):

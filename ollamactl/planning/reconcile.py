@@ -27,7 +27,7 @@ def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only
     steps += reload_step(steps, fleet, observed, scope)
     handed_over = _handed_over(fleet, observed, scope)
     blind = _blind(wanted, observed)
-    needed = _needed(fleet)
+    needed = dependents.needed(fleet)
     units: list[Step] = []
     for instance in fleet.instances:
         if scope.holds(instance.name):
@@ -61,13 +61,6 @@ def _blind(wanted: Mapping[str, File], observed: Observed) -> Set[str]:
         for path, file in wanted.items()
         if file.kind is FileKind.VIEW and path not in observed.files and not path.endswith(f"/{VIEW_NOTE}")
     }
-
-
-def _needed(fleet: Fleet) -> Set[str]:
-    """Units without which those that are to run cannot: stopping one would stop them, and starting them start it."""
-    servers = {instance.unit: instance for instance in fleet.instances}
-    running = [i for i in fleet.instances if i.requires and i.state is State.RUNNING]
-    return set().union(*(dependents.required(instance.unit, servers) for instance in running))
 
 
 def _instance_steps(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from ollamactl.errors import Problem
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
-from ollamactl.model import TARGET, TEMPLATE, Fleet, State, instance_name, unit_name
+from ollamactl.model import TARGET, TEMPLATE, Fleet, instance_name, unit_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
-from ollamactl.planning import precheck, whose
+from ollamactl.planning import dependents, precheck, whose
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.units.record import installed_fleet
@@ -167,9 +167,9 @@ class SimHost:
                 address=address, port=int(port), pid=4000 + process.serial, command="ollama serve", unit=unit
             )
         found = {}
-        for instance in fleet.instances:
+        for instance in dependents.to_run(fleet):
             holder = by_address.get(instance.listen)
-            if holder and holder.unit != instance.unit and instance.state is State.RUNNING:
+            if holder and holder.unit != instance.unit:
                 found[instance.name] = holder if self.root else replace(holder, pid=None, command="", unit="")
         return found
 
