@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ollamactl.errors import Problem, Severity
+from ollamactl.errors import Problem
 from ollamactl.model import TARGET, Fleet, State, instance_name, unit_name
 from ollamactl.spec.specplace import Place
 
@@ -27,7 +27,7 @@ def check(fleet: Fleet, place: Place) -> Iterator[Problem]:
                     if key == "requires" and by_name[other].state is State.STOPPED and instance.state is State.RUNNING:
                         message = f"{other} has state: stopped, but starting {name} starts it"
                         hint = f"write state: running for {other}, or state: stopped for {name}"
-                        yield place.problem(path, message, hint, Severity.WARNING)
+                        yield place.problem(path, message, hint)
                 elif other is not None and not place.written(other):
                     yield place.problem(path, f"this spec has no instance {other}", "remove it, or add the instance")
     for cycle in _cycles(edges):

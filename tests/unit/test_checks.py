@@ -171,7 +171,7 @@ def test_two_writers_of_one_store() -> None:
 def test_what_is_stopped_but_required() -> None:
     needs = replace(B, requires=(A.unit,))
 
-    assert said(replace(A, state=State.STOPPED), needs) == ["warning: instances.b.requires"]
+    assert said(replace(A, state=State.STOPPED), needs) == ["error: instances.b.requires"]
     assert said(replace(A, state=State.STOPPED), replace(needs, state=State.STOPPED)) == []
 
 

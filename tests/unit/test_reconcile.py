@@ -26,7 +26,14 @@ several = settings(max_examples=100, deadline=None, suppress_health_check=[Healt
 def fleets(draw: st.DrawFn) -> Fleet:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True))
     ports = draw(st.lists(st.sampled_from(PORTS), unique=True, min_size=len(names), max_size=len(names)))
-    return Fleet(instances=tuple(draw(instances(name, port, names)) for name, port in zip(names, ports, strict=True)))
+    drawn = [draw(instances(name, port, names)) for name, port in zip(names, ports, strict=True)]
+    stopped = {each.unit for each in drawn if each.state is State.STOPPED}
+    return Fleet(instances=tuple(replace(each, requires=_without(each.requires, stopped)) for each in drawn))
+
+
+def _without(units: tuple[str, ...], stopped: set[str]) -> tuple[str, ...]:
+    """Who requires one that shall be stopped is refused (depchecks)."""
+    return tuple(unit for unit in units if unit not in stopped)
 
 
 @st.composite
