@@ -144,7 +144,7 @@ def spec_argument(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def only_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--only NAME, as often as wanted."""
-    help_text = "Only this instance (may be repeated); the others stay as they are."
+    help_text = "Only this instance; may be repeated."
     return click.option("--only", metavar="NAME", multiple=True, help=help_text)(function)
 
 

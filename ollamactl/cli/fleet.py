@@ -38,7 +38,7 @@ def check(settings: Settings, spec: str | None) -> Result:
 
 @command
 @spec_argument
-@click.option("--diff", is_flag=True, help="Against what is installed.")
+@click.option("--diff", is_flag=True, help="Show how each differs from what is installed.")
 @systemd_option("Render for this systemd instead of the running one.")
 @only_option
 def render(
@@ -193,11 +193,12 @@ def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float, wait: 
     if not dry_run:
         workflow.require_root(host, "destroy")
     plan = workflow.plan_destroy(host).plan
-    unasked = f"without a question: {settings.typed('destroy --yes')}"
+    unasked = f"to do it without a question: {settings.typed('destroy --yes')}"
     text = "No fleet is installed here."
     if plan.changes:
-        homes = f"The servers' homes below {host.layout.instance_state} go too; models stay."
-        text = f"{report.plan_text(plan)}\n{homes}"
+        stays = "models" if host.offline else "models and the history (ollamactl rollback)"
+        homes = f"The servers' homes below {host.layout.instance_state} go too"
+        text = f"{report.plan_text(plan)}\n{homes}; {stays} stay."
     if dry_run or not plan.changes:
         said = f"{text}\nNothing was changed; {unasked}" if plan.changes else text
         return Result(command="destroy", changed=bool(plan.changes), data={"steps": report.plan_data(plan)}, text=said)
@@ -221,13 +222,14 @@ def applied_result(
     from ollamactl import report, workflow
 
     assert isinstance(applied, workflow.Applied)  # noqa: S101 - tells the type without importing it above
-    outcome = applied.outcome
+    outcome, undone = applied.outcome, applied.undone
     diffs = [report.diff_text(applied.planned.plan)] if diff else []
     if name == "verify":
         text = report.proofs_text(outcome.proofs, verbose=settings.verbose)
     else:
-        text = report.outcome_text(outcome, verbose=settings.verbose, look=settings.look)
-    undone = applied.undone
+        # What was undone is not the state any more.
+        look = "" if undone else settings.look
+        text = report.outcome_text(outcome, verbose=settings.verbose, look=look)
     return Result(
         command=name,
         exit_code=ExitCode.OK if outcome.ok else ExitCode.INTERRUPTED if outcome.interrupted else failed,

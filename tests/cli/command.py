@@ -48,7 +48,8 @@ class Done:
         """Standard output as the one JSON document that it must be."""
         found = json.loads(self.stdout)
         assert isinstance(found, dict)
-        assert not found["data"] or jsondoc.wrong(found["data"], f"`{found['command']}`") == []
+        if found["data"] and (words := jsondoc.wrong(found["data"], f"`{found['command']}`")):
+            raise AssertionError(f"docs/json.md: {'; '.join(words)}")
         return found
 
     @property

@@ -78,7 +78,8 @@ def test_destroy_asks_first_and_nobody_answers(image: Path) -> None:
     assert (done.code, done.stdout) == (77, "")
     assert done.stderr == (
         "error: nothing was destroyed: there is no terminal to ask at\n"
-        f"  hint: without a question: ollamactl --root {image}/image destroy --yes; only to look: add --dry-run\n"
+        f"  hint: to do it without a question: ollamactl --root {image}/image destroy --yes; "
+        "only to look: add --dry-run\n"
     )
     assert sorted(path for path in image.rglob("*") if path.is_file()) == before
 
@@ -99,7 +100,7 @@ def test_destroy_may_be_declined_and_looked_at(image: Path) -> None:
         os.close(ours)
         os.close(theirs)
     shown = ollamactl("destroy", "--root", "image", "--dry-run", at=image)
-    unasked = f"without a question: ollamactl --root {image}/image destroy --yes"
+    unasked = f"to do it without a question: ollamactl --root {image}/image destroy --yes"
     assert (asked.returncode, asked.stdout) == (77, "")
     assert asked.stderr.endswith(
         "Stop and remove all of this? [y/N] error: nothing was destroyed: it was not confirmed\n"

@@ -115,7 +115,8 @@ class FleetHost:
             envelope = json.loads(stdout)
         except ValueError:
             raise AssertionError(f"no JSON, status {process.returncode}:\n{stdout}{stderr}") from None
-        assert not envelope["data"] or jsondoc.wrong(envelope["data"], f"`{envelope['command']}`") == []
+        if envelope["data"] and (words := jsondoc.wrong(envelope["data"], f"`{envelope['command']}`")):
+            raise AssertionError(f"docs/json.md: {'; '.join(words)}")
         return Ran(code=process.returncode, envelope=envelope, stderr=stderr, seconds=seconds)
 
     def apply(self, text: str | None = None, *args: str) -> Ran:

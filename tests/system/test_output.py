@@ -77,17 +77,11 @@ def test_every_command_prints_one_envelope(fleet: FleetHost, arguments: list[str
     assert ran.stderr == ""
 
 
-def test_a_proof_and_a_row_of_status_have_these_keys(fleet: FleetHost) -> None:
+def test_a_proof_has_these_checks_in_this_order(fleet: FleetHost) -> None:
+    """Which keys there are is in docs/json.md, which each document is held against."""
     proof = fleet.json("verify").envelope["data"]["proofs"][0]
-    row = fleet.json("status").envelope["data"]["instances"][0]
 
-    assert sorted(proof) == ["checks", "instance", "journal", "listen", "models", "ok", "unit", "version"]
-    assert {tuple(sorted(check)) for check in proof["checks"]} == {("check", "expected", "found", "hint", "ok")}
     assert [check["check"] for check in proof["checks"]] == ["unit", "http", "listener", "version", "models"]
-    assert sorted(row) == [
-        "active", "drop_ins", "drop_ins_pending", "failures", "gpus", "healthy", "instance", "listen", "loaded",
-        "memory", "proof", "restarts", "since", "sub_state", "unit", "version",
-    ]  # fmt: skip
 
 
 def test_status_is_a_table_that_a_person_reads(fleet: FleetHost) -> None:

@@ -141,7 +141,10 @@ def test_destroy_asks_first_and_shows_what_would_go(host: FleetHost) -> None:
         f"disable {unit('one')}: destroy was asked for",
     ]
     assert unasked.returncode == 77
-    assert "there is no terminal to ask at\n  hint: without a question: sudo ollamactl destroy --yes" in unasked.stderr
+    assert (
+        "there is no terminal to ask at\n  hint: to do it without a question: sudo ollamactl destroy --yes"
+        in unasked.stderr
+    )
     assert (host.files(), host.invocations("one", "two")) == before
 
 

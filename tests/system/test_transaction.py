@@ -49,6 +49,7 @@ def test_a_person_reads_what_failed_and_that_it_was_taken_back(host: FleetHost) 
 
     assert "FAIL  llama3" in text
     assert "Rolled back: everything is as it was before; 1 of 1 server proved again." in text
+    assert "shows the state now" not in text
 
 
 def test_a_first_apply_that_fails_leaves_nothing(host: FleetHost) -> None:
