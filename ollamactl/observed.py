@@ -151,6 +151,8 @@ class Observed:
     """By instance name, for units that have a main process."""
     wanted: frozenset[str] = frozenset()
     """Units that the fleet's target pulls in (its .wants folder)."""
+    loaded_wants: frozenset[str] | None = None
+    """Those that it pulls in as far as the manager knows; None where it has not loaded the target."""
     target_enabled: bool = False
     foreign_drop_ins: Mapping[str, tuple[DropIn, ...]] = field(default_factory=dict)
     """By unit of the fleet: drop-ins that are not ollamactl's, in the order in which systemd reads them."""

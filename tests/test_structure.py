@@ -106,6 +106,7 @@ EDGE = {
     "host.envfiles",
     "host.gpus",
     "host.inflight",
+    "host.jobs",
     "host.journal",
     "host.listeners",
     "host.lock",

@@ -117,6 +117,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     observed = replace(
         observed,
         units=units,
+        loaded_wants=_loaded_wants(host, units.get(TARGET)),
         running=running(units, by_name),
         lacking=lacking,
         addresses=addresses.own() if lacking else (),
@@ -132,6 +133,11 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
 def _lacking(fleet: Fleet) -> frozenset[str]:
     hosts = {instance.host for instance in fleet.instances if instance.state is State.RUNNING}
     return addresses.lacking(host for host in hosts if host not in WILDCARDS and not host.startswith("127."))
+
+
+def _loaded_wants(host: Host, target: UnitState | None) -> frozenset[str] | None:
+    loaded = target is not None and target.load_state == "loaded"
+    return frozenset(host.manager.wants(target.path)) if target and loaded else None
 
 
 def _unreadable(host: Host, fleet: Fleet) -> Mapping[str, Mapping[str, str]]:

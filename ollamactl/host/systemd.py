@@ -7,13 +7,11 @@ unit. The interface is org.freedesktop.systemd1(5).
 import os
 import re
 import select
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from ollamactl.errors import HostError, NotPermitted
+from ollamactl.host import jobs as queue
 from ollamactl.host import usermanager
 from ollamactl.observed import Active, UnitState
 from ollamactl.protocols import Job, JobDone
@@ -24,9 +22,6 @@ _MANAGER = b"org.freedesktop.systemd1.Manager"
 _UNIT = b"org.freedesktop.systemd1.Unit"
 _SERVICE = b"org.freedesktop.systemd1.Service"
 _PROPERTIES = b"org.freedesktop.DBus.Properties"
-
-IN_FLIGHT = 32
-"""Start jobs queued at once: more make every start slower, and run all their time-outs at the same time."""
 
 _SELECT_SECONDS = 1.0
 """One wait at most: an empty answer may only mean that the library did work of its own, with more in its queue."""
@@ -141,6 +136,10 @@ class Manager:
         """The drop-ins that a loaded unit was read from, by its object path, in systemd's order."""
         return tuple(_text(self._property("DropInPaths", "as", path, _UNIT)) or ())
 
+    def wants(self, path: str) -> tuple[str, ...]:
+        """The units that a loaded unit pulls in (Wants)."""
+        return tuple(_text(self._property("Wants", "as", path, _UNIT)) or ())
+
     def environment(self, path: str) -> dict[str, str]:
         """The variables that a loaded service is set to give its process, but for files (Environment)."""
         words = _text(self._property("Environment", "as", path, _SERVICE)) or ()
@@ -172,59 +171,26 @@ class Manager:
                 raise
 
     def run(self, jobs: Iterable[Job], *, timeout: float) -> Iterator[JobDone]:
-        """Queues the jobs, a bounded number in flight, and tells each one's end as its JobRemoved signal comes.
-
-        `timeout` in seconds is for the whole; jobs unfinished then are reported as `timeout` and left to systemd, those
-        that were not queued yet never are.
-        """
+        """Queues the jobs and tells the end of each (jobs.run)."""
         self.subscribe()
-        todo = deque(jobs)
-        pending: dict[str, Job] = {}
-        deadline = time.monotonic() + timeout
-        while True:
-            while todo and len(pending) < IN_FLIGHT:
-                yield from self._queue(_next_group(todo), pending)
-            if not pending:
-                return
-            for message in self._messages(deadline - time.monotonic()):
-                if message.is_signal(_MANAGER, b"JobRemoved"):
-                    message.process_reply(False)
-                    _, path, _, result = _text(message.body)
-                    if ended := pending.pop(path, None):
-                        if ended.method == "StopUnit":
-                            self.reset_failed(ended.unit)  # what is not to run has not failed
-                        yield JobDone(ended.unit, result)
-            if time.monotonic() >= deadline:
-                yield from (JobDone(late.unit, "timeout") for late in pending.values())
-                yield from (JobDone(late.unit, "time ran out before its turn") for late in todo)
-                return
+        yield from queue.run(self, jobs, timeout=timeout)
 
-    def _queue(self, jobs: Sequence[Job], pending: dict[str, Job]) -> Iterator[JobDone]:
-        """Asks for jobs of one group, unless they came with another; tells those that cannot be.
+    def ask(self, job: Job) -> str:
+        """Queues a job in the place of another one of its unit; returns its object path."""
+        return str(_text(self._call(job.method, "ss", job.unit, "replace")))
 
-        To ask for one that has come, and has ended since, would restart its unit a second time.
-        """
-        came: Mapping[str, str] | None = {}
-        for job in jobs:
-            with suppress(HostError):  # whatever it is, the job itself will tell
-                if job.method != "StopUnit":
-                    self.reset_failed(job.unit)
-        for job in jobs:
-            came = self._jobs() if came is None else came
-            try:
-                path = came.get(job.unit) or _text(self._call(job.method, "ss", job.unit, "replace"))
-            except NotPermitted:
-                raise
-            except HostError as error:
-                yield JobDone(job.unit, str(error))
-                continue
-            pending[path] = job
-            came = came if job.unit in came else None
-
-    def _jobs(self) -> Mapping[str, str]:
+    def jobs(self) -> Mapping[str, str]:
         """The object paths of the jobs that (re)start a unit and have not ended, by unit (ListJobs)."""
         rows = _text(self._call("ListJobs")) or []
         return {unit: path for _, unit, kind, _, path, _ in rows if kind != "stop"}
+
+    def ended(self, seconds: float) -> Iterator[tuple[str, str]]:
+        """Object paths and results of jobs that have ended (JobRemoved), after waiting at most so long."""
+        for message in self._messages(seconds):
+            if message.is_signal(_MANAGER, b"JobRemoved"):
+                message.process_reply(False)
+                _, path, _, result = _text(message.body)
+                yield path, result
 
     def subscribe(self) -> None:
         """Asks for signals (Subscribe), once; on a bus, also the bus itself (AddMatch)."""
@@ -272,14 +238,6 @@ class Manager:
         while not message.is_empty():
             yield message
             message = self._bus.process()
-
-
-def _next_group(jobs: deque[Job]) -> list[Job]:
-    """Takes the first job, and those that go along with it."""
-    taken = [jobs.popleft()]
-    while jobs and taken[0].group and jobs[0].group == taken[0].group:
-        taken.append(jobs.popleft())
-    return taken
 
 
 def _reason(error: Exception) -> str:

@@ -107,9 +107,13 @@ def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scop
     )
     parts = [f"{count} {what}{'s' if count > 1 else ''} {how}" for what, how, count in counts if count]
     if not parts:
-        stale = [i.unit for i in fleet.instances if scope.holds(i.name) and observed.unit(i.unit).need_reload]
+        loaded = observed.wanted if observed.loaded_wants is None else observed.loaded_wants
+        units = [i.unit for i in fleet.instances if scope.holds(i.name)] + sorted(loaded - observed.wanted)
+        stale = [unit for unit in dict.fromkeys(units) if observed.unit(unit).need_reload]
         if stale or observed.unit(TARGET).need_reload:
             parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]
+        elif observed.wanted - loaded:
+            parts = [f"links of {TARGET} changed on disk since systemd read them"]
     return [Step(kind=StepKind.RELOAD, subject="systemd", cause=", ".join(parts))] if parts else []
 
 

@@ -93,6 +93,23 @@ def test_a_first_apply_that_was_killed_is_finished_by_the_next(host: FleetHost) 
     assert host.applied().steps == []
 
 
+def test_a_new_server_is_one_of_the_fleet_s_though_apply_was_killed_before_systemd_read_its_link(
+    host: FleetHost,
+) -> None:
+    host.applied(fleet(4096, names=NAMES[:2]))
+    host.machine.run(f"cp -a {UNITS} {STATE} /root")
+    host.applied(fleet(4096, names=NAMES[:1]))
+    host.machine.run(f"cp -a /root/system/. {UNITS} && cp -a /root/ollamactl/views/. {STATE}/views")
+    host.machine.run(f"cp -a /root/ollamactl/secrets/. {STATE}/secrets")
+
+    ran = host.applied(fleet(4096, names=NAMES[:2]))
+
+    assert "reload systemd: links of ollama-fleet.target changed on disk since systemd read them" in ran.steps
+    host.machine.run("systemctl stop ollama-fleet.target && systemctl start ollama-fleet.target")
+    assert host.states(*NAMES[:2]) == dict.fromkeys(NAMES[:2], "active")
+    assert host.applied().steps == []
+
+
 @pytest.mark.parametrize("signal", ["INT", "TERM"])
 def test_an_interrupt_ends_apply_and_the_next_one_goes_on(host: FleetHost, signal: str) -> None:
     host.spec(fleet(4096, start_ms=4000))

@@ -65,6 +65,8 @@ class SimHost:
     """By unit."""
     loaded: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     """The files of each unit as the manager read them."""
+    loaded_wants: set[str] | None = None
+    """The links of the target as the manager read them."""
     store: dict[str, Manifest] = field(default_factory=dict)
     squatters: list[PortHolder] = field(default_factory=list)
     changed: dict[str, Running] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class SimHost:
             units={unit: self._state(unit) for unit in {*self.units, *self.loaded}},
             running={name: self._running(unit) for unit in self.processes if (name := instance_name(unit))},
             wanted=frozenset(self.links),
+            loaded_wants=None if self.loaded_wants is None else frozenset(self.loaded_wants),
             target_enabled=self.target_enabled,
             holders=self._holders(fleet),
         )
@@ -139,7 +142,8 @@ class SimHost:
         for each in [unit, *self.processes] if unit == TARGET else [unit, *self._requiring(unit)]:
             self.processes.pop(each, None)
             self.units.pop(each, None)
-        needed = {*self.units, *(self.links if TARGET in self.units else ())}
+        self.loaded_wants = self.loaded_wants if TARGET in self.units else None
+        needed = {*self.units, *(self.loaded_wants or ())}
         self.loaded = {each: read for each, read in self.loaded.items() if each in needed}
 
     def _state(self, unit: str) -> UnitState:
@@ -189,6 +193,7 @@ class SimHost:
         elif step.kind is StepKind.RELOAD:
             self.loaded = {unit: self._on_disk(unit) for unit in self.loaded}
             self.units = {unit: replace(state, need_reload=False) for unit, state in self.units.items()}
+            self.loaded_wants = None if self.loaded_wants is None else set(self.links)
         elif step.kind is StepKind.STOP:
             self.stop(step.subject)
         elif step.kind is StepKind.RESTART:
@@ -210,7 +215,8 @@ class SimHost:
             return
         self.units[unit] = UnitState(name=unit, load_state="loaded", active=Active.ACTIVE, sub_state="running")
         if unit == TARGET:
-            for wanted in sorted(self.links):
+            self.loaded_wants = set(self.links) if self.loaded_wants is None else self.loaded_wants
+            for wanted in sorted(self.loaded_wants):
                 self._start(wanted)
             return
         template, drop_in = self.loaded.setdefault(unit, self._on_disk(unit))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ollamactl.errors import NotPermitted
-from ollamactl.host.systemd import IN_FLIGHT
+from ollamactl.host.jobs import IN_FLIGHT
 from ollamactl.protocols import Job, JobDone
 from tests.unit.bus import REFUSALS, Played, error
 
