@@ -122,7 +122,9 @@ def remember(host: Host, source: Source, compiled: Compiled) -> None:
 
 
 def forget(host: Host) -> None:
-    """Nothing is installed any more."""
+    """Nothing is installed any more; of an image nothing is remembered."""
+    if host.offline:
+        return
     Path(_path(host)).unlink(missing_ok=True)
 
 

@@ -96,7 +96,7 @@ def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
     names = max((len(proof.instance) for proof in rows), default=0)
     listens = max((len(proof.listen) for proof in rows), default=0)
     for proof in rows:
-        spilled = any(size.spilled for size in proof.evidence.answers.loaded.values())
+        spilled = any(size.spilled for size in proof.evidence.answers.sizes.values())
         told = ", ".join(dict.fromkeys(c.kind for c in proof.checks if c.ok is proof.ok and not c.open))
         start = f"{'ok  ' if proof.ok else 'FAIL'}  {proof.instance:<{names}}  {proof.listen or '-':<{listens}}"
         lines.append(f"{start}  {told}")
@@ -179,10 +179,12 @@ def outcome_data(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return {"ok": outcome.ok, "steps": plan_data(plan), "proofs": proof_data(outcome.proofs)}
 
 
-def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False) -> str:
-    """What a command that only proves says."""
+def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False, errors: int = 0) -> str:
+    """What a command that only proves says; `errors` were found beside the proofs, and are printed before."""
     last = f"{_proved(proofs)}." if proofs else "Nothing to prove: no server is meant to run."
-    if not all(proof.ok for proof in proofs):
+    if errors:
+        last = f"{last[:-1]}, but with {plural(errors, 'error')} above."
+    if errors or not all(proof.ok for proof in proofs):
         last = f"FAILED: {last} {_WHY}."
     return "\n".join([*proof_lines(proofs, verbose=verbose), last])
 

@@ -1,11 +1,12 @@
 """Changing the fleet as a whole or not at all: recorded before, proved after, undone where the proof fails."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ollamactl import __version__, generation, interrupt
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
-from ollamactl.errors import OllamactlError, Problem, Severity, UsageError
+from ollamactl.errors import HostError, OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
@@ -61,7 +62,7 @@ def apply(host: Host, source: Source, options: Options, tell: Tell) -> Applied:
         planned = plan(host, source, only=options.only, replacing=options.replacing)
         applied = _change(host, planned, "apply", source.data, options, tell)
         if applied.outcome.ok and not options.only and not host.offline:
-            remember(host, source, planned.compiled)
+            applied = _noting(applied, lambda: remember(host, source, planned.compiled))
         return applied
 
 
@@ -116,13 +117,26 @@ def _change(
         if _worth_undoing(applied) and not options.keep_going:
             applied = replace(applied, undone=_undo(host, planned, applied, options, tell))
     except OllamactlError as error:
-        with interrupt.unbroken():
+        with interrupt.unbroken(), suppress(HostError):
             history.finish(replace(started, ending=Ending.FAILED, problems=(str(error),)))
         raise
     with interrupt.unbroken():
-        history.finish(_ended(started, applied))
+        applied = _noting(applied, lambda: history.finish(_ended(started, applied)))
         if command == "apply":
-            history.trim(planned.fleet.keep_generations)
+            applied = _noting(applied, lambda: history.trim(planned.fleet.keep_generations))
+    return applied
+
+
+def _noting(applied: Applied, note: Callable[[], None]) -> Applied:
+    """Writes down what has come of a change: where the disk does not let it, that is no reason to call it failed."""
+    try:
+        note()
+    except HostError as error:
+        told = [
+            replace(each, severity=Severity.WARNING, message=f"{each.message}; the change itself stands")
+            for each in error.problems
+        ]
+        return replace(applied, planned=replace(applied.planned, problems=(*applied.planned.problems, *told)))
     return applied
 
 

@@ -45,6 +45,7 @@ for command in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of `ollamactl` and `python3 -m ollamactl`; exits with the code of the contract."""
+    _open_what_is_closed()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -55,6 +56,16 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(nowhere, 2)
         code = 141
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Has streams that the caller closed (`>&-`) lead nowhere: else the next file to be opened would be one of them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _run(argv: list[str]) -> int:

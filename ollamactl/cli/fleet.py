@@ -222,17 +222,17 @@ def applied_result(
     from ollamactl import report, workflow
 
     assert isinstance(applied, workflow.Applied)  # noqa: S101 - tells the type without importing it above
-    outcome, undone = applied.outcome, applied.undone
+    outcome, undone, errors = applied.outcome, applied.undone, len(applied.planned.errors)
     diffs = [report.diff_text(applied.planned.plan)] if diff else []
     if name == "verify":
-        text = report.proofs_text(outcome.proofs, verbose=settings.verbose)
+        text = report.proofs_text(outcome.proofs, verbose=settings.verbose, errors=errors)
     else:
         # What was undone is not the state any more.
         look = "" if undone else settings.look
         text = report.outcome_text(outcome, verbose=settings.verbose, look=look)
     return Result(
         command=name,
-        exit_code=ExitCode.OK if outcome.ok else ExitCode.INTERRUPTED if outcome.interrupted else failed,
+        exit_code=ExitCode.INTERRUPTED if outcome.interrupted else failed if errors or not outcome.ok else ExitCode.OK,
         changed=outcome.changed,
         problems=applied.problems,
         data={

@@ -20,8 +20,6 @@ from ollamactl.model import TARGET, TEMPLATE, instance_name
 
 DROP_IN = "10-ollamactl.conf"
 
-_OWN_FOLDERS = {FileKind.DROP_IN: 1, FileKind.SECRETS: 1, FileKind.VIEW: 5}
-"""How many folders above a file are made by ollamactl and never a link: NAME.service.d, views/NAME/HOST/SPACE/MODEL."""
 _MARKER = MARKER.encode()
 
 
@@ -240,15 +238,21 @@ class UnitDir:
         return ObservedFile(path=path, data=data, ours=ours, mode=stat.S_IMODE(about.st_mode))
 
     def _check_place(self, real: str, file: File) -> None:
-        folder = f"{self._root}{file.path}"
-        for _ in range(_OWN_FOLDERS.get(file.kind, 0)):
-            folder = os.path.dirname(folder)
+        for folder in self._own_folders(file):
             if os.path.islink(folder):  # noqa: PTH114
                 message = f"{folder} is a symbolic link to {os.readlink(folder)}, and ollamactl writes through none"
                 raise HostError(message, hint=f"remove the link, or move what it is for: `ls -l {folder}`")
         seen = self._observe(file.path, real)
         if seen and not (seen.ours or (file.kind is FileKind.VIEW and stat.S_ISREG(os.lstat(real).st_mode))):
             raise _foreign(real, "overwritten")
+
+    def _own_folders(self, file: File) -> Iterator[str]:
+        """Folders above a file that ollamactl makes, and that are never links; those above them may be."""
+        parent, layout = os.path.dirname(file.path), self._layout
+        tops = {FileKind.DROP_IN: parent, FileKind.SECRETS: layout.secrets, FileKind.VIEW: layout.views}
+        while f"{parent}/".startswith(f"{tops.get(file.kind)}/"):
+            yield f"{self._root}{parent}"
+            parent = os.path.dirname(parent)
 
     def _link(self, unit: str, layout: Layout) -> str:
         if unit != TARGET:

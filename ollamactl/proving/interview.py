@@ -167,22 +167,31 @@ def _loaded(server: probe.Server) -> dict[str, ModelSize]:
     return {row.name: ModelSize(size=row.size, size_vram=row.size_vram) for row in server.loaded()}
 
 
+def _in_memory(question: _Question, *, least: float = 0.05) -> dict[str, ModelSize]:
+    """What is loaded, asked anew: a load may take longer than a connection lives."""
+    instance = question.instance
+    with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=least)) as server:
+        return _loaded(server)
+
+
 def _load(question: _Question, answers: Answers) -> Answers:
     """Loads what is not loaded; loading what a client has loaded with other options would reload it."""
     instance = question.instance
     failures = {}
     try:
-        with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=0.05)) as server:
-            there = {row.name for row in server.loaded()}
-            for model in question.load:
-                if model in there:
-                    continue
-                try:
-                    probe.load(instance.host, instance.port, model, timeout=question.deadline - time.monotonic())
-                except (probe.Unreachable, probe.Silent, probe.Strange) as error:
-                    failures[model] = str(error)
+        seen = _in_memory(question)
+        for model in question.load:
+            if model in seen:
+                continue
+            try:
+                probe.load(instance.host, instance.port, model, timeout=question.deadline - time.monotonic())
+            except (probe.Unreachable, probe.Silent, probe.Strange) as error:
+                failures[model] = str(error)
+            else:
+                seen |= _in_memory(question, least=1)  # the next load may need its place
         # What did load is told also where the time is up because of another model.
-        with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=1)) as server:
-            return replace(answers, loaded=_loaded(server), load_failures=failures)
+        loaded = _in_memory(question, least=1)
+        evicted = {model: seen[model] for model in question.load if model in seen and model not in loaded}
+        return replace(answers, loaded=loaded, evicted=evicted, load_failures=failures)
     except (probe.Unreachable, probe.Silent, probe.Strange) as error:
         return replace(answers, failure=str(error), load_failures=failures)

@@ -63,8 +63,15 @@ class Answers:
     models: Mapping[str, str] = field(default_factory=dict)
     """Name -> digest, from /api/tags."""
     loaded: Mapping[str, ModelSize] = field(default_factory=dict)
+    evicted: Mapping[str, ModelSize] = field(default_factory=dict)
+    """Models that were loaded for the proof, and then had to make room for others; only with --load."""
     load_failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> the server's own words; only with --load."""
+
+    @property
+    def sizes(self) -> Mapping[str, ModelSize]:
+        """Every model that was seen in memory."""
+        return {**self.evicted, **self.loaded}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +247,7 @@ def _loads(instance: Instance, expected: Expected, evidence: Evidence) -> list[C
                 hint=f"see the runner's own words: journalctl -u {instance.unit} -n 50" if words else "",
             )
         )
-        if not words and (size := evidence.answers.loaded.get(model)):
+        if not words and (size := evidence.answers.sizes.get(model)):
             checks.append(_placement(instance, model, size, expected.gpu))
     return checks
 

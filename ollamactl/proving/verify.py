@@ -8,7 +8,7 @@ from pathlib import Path
 from ollamactl.host import journal, listeners, processes
 from ollamactl.model import Instance
 from ollamactl.observed import Active, PortHolder, UnitState
-from ollamactl.proving.proof import Answers, Evidence, Expected, Proof, judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,21 @@ def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, 
 
 def _uses_no_card(subject: Subject, proc: Path) -> bool:
     """Whether it is sure that no process of the unit computes on a card: none has a node of one open."""
-    if not subject.unit.main_pid or not any(size.size_vram for size in subject.answers.loaded.values()):
+    # Of one that is gone from memory nothing is open any more, wherever it was; it counts where no card may be.
+    answers = subject.answers
+    told = answers.sizes if subject.expected.gpu is False else answers.loaded
+    if not subject.unit.main_pid or not any(size.size_vram for size in told.values()):
         return False
     return {processes.open_cards(pid, proc) for pid in processes.family(subject.unit.main_pid, proc)} == {()}
 
 
 def _on_cpu(answers: Answers) -> Answers:
     """The answers without VRAM: Ollama takes every buffer that is not named CPU for it, Intel's AMX buffers too."""
-    return replace(answers, loaded={name: replace(size, size_vram=0) for name, size in answers.loaded.items()})
+
+    def without(sizes: Mapping[str, ModelSize]) -> Mapping[str, ModelSize]:
+        return {name: replace(size, size_vram=0) for name, size in sizes.items()}
+
+    return replace(answers, loaded=without(answers.loaded), evicted=without(answers.evicted))
 
 
 def _with_holder(evidence: Evidence, instance: Instance, sockets: Sequence[listeners.Listener], proc: Path) -> Evidence:

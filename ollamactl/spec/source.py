@@ -29,16 +29,16 @@ def read(path: str | None) -> Source:
     cannot be read at all.
     """
     if path is None:
-        path = next((name for name in USUAL if Path(name).exists()), None)
+        path = next(filter(_there, USUAL), None)
         if path is None:
             raise UsageError(
                 f"no spec given, and there is neither {' nor '.join(USUAL)}",
                 hint="name the file, or write a first one with: ollamactl init > fleet.yaml",
             )
-    if path == "-":
-        with open(0, "rb", closefd=False) as stream:
-            return Source(name="<stdin>", data=stream.read(_MAX_BYTES))
     try:
+        if path == "-":
+            with open(0, "rb", closefd=False) as stream:
+                return Source(name="<stdin>", data=stream.read(_MAX_BYTES))
         with Path(path).open("rb") as stream:
             return Source(name=path, path=str(Path(path).absolute()), data=stream.read(_MAX_BYTES))
     except PermissionError as error:
@@ -48,6 +48,14 @@ def read(path: str | None) -> Source:
     except OSError as error:
         problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
         raise SpecError([problem]) from error
+
+
+def _there(name: str) -> bool:
+    """Whether there is such a file; one that the caller may not look for is taken to be there, and then told."""
+    try:
+        return Path(name).exists()
+    except PermissionError:
+        return True
 
 
 def same_file(old: str, new: str) -> bool | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.system.fleethost import SPEC, STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
+import json
+
+from tests.system.fleethost import SPEC, STATE, STORE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
 
 FLEET = """
     version: 1
@@ -243,3 +245,17 @@ def test_a_hand_started_server_in_the_place_of_a_stopped_unit_is_a_stranger(host
     assert (ran.code, ran.changed) == (1, False)
     assert "/usr/local/bin/ollama-standin serve" in ran.errors[0]
     assert host.states(*NAMES) == {"one": "inactive", "two": "active"}
+
+
+def test_a_model_with_a_part_missing_is_no_proof_though_its_server_lists_it(host: FleetHost) -> None:
+    host.applied(FLEET)
+    manifest = json.loads(host.machine.read(f"{STORE}/manifests/registry.ollama.ai/library/mistral/latest"))
+    host.machine.remove(f"{STORE}/blobs/{manifest['layers'][0]['digest'].replace(':', '-')}")
+
+    ran = host.json("verify")
+
+    assert (ran.code, ran.envelope["status"], ran.proofs["two"]["ok"]) == (3, "drift", True)
+    assert [error for error in ran.errors if "a part of mistral" in error and "is missing" in error]
+    said = host.machine.ollamactl("verify", check=False).stdout
+    assert said.endswith("FAILED: 2 of 2 servers proved, but with 1 error above. What stands above says why.\n")
+    assert host.json("verify", "--only", "one").code == 0

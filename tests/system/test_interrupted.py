@@ -200,3 +200,24 @@ def test_a_full_disk_changes_nothing_and_says_so(host: FleetHost) -> None:
     host.machine.remove(f"{UNITS}/filler")
     host.applied()
     assert host.environ(12000)["OLLAMA_CONTEXT_LENGTH"] == "2048"
+
+
+def test_a_disk_without_room_for_a_note_makes_no_apply_fail_that_changed_nothing(host: FleetHost) -> None:
+    """A comment in the spec is nothing to do, but something to remember."""
+    host.applied(fleet(4096, names=NAMES[:2]))
+    host.machine.run(f"mount -t tmpfs -o size=1M tmpfs /mnt && cp -a {STATE}/. /mnt/ && mount --bind /mnt {STATE}")
+    host.machine.run(f"head -c 2M /dev/zero >{STATE}/filler", check=False)
+
+    ran = host.apply(fleet(4096, names=NAMES[:2]) + "# the same\n")
+
+    assert (ran.code, ran.changed, [proof["ok"] for proof in ran.proofs.values()]) == (0, False, [True, True])
+    assert [note for note in ran.notes if "compiled.json" in note and note.endswith("the change itself stands")]
+
+
+def test_the_state_may_lie_behind_a_link(host: FleetHost) -> None:
+    host.machine.run(f"mkdir -p /srv/state && ln -s /srv/state {STATE}")
+
+    assert host.applied(fleet(4096, names=NAMES[:1])).code == 0
+    assert host.applied().steps == []
+    assert host.json("destroy", "--yes").code == 0
+    assert host.machine.run(["readlink", STATE]).stdout == "/srv/state\n"

@@ -24,6 +24,7 @@ fleet = fleet_of(
       compat: {port: 11438, models: llama3, hardening: compat, restart: {delay: 100ms}}
       loose: {port: 11439, models: llama3, hardening: "off"}
       cards: {port: 11440, models: llama3, gpus: all}
+      narrow: {port: 11441, models: [qwen, llama3], max_loaded_models: 1}
     """,
     suites=list(EXTRA),
 )
@@ -106,11 +107,13 @@ def test_verify_loads_every_model_and_says_where_it_landed(fleet: FleetHost) -> 
             *("acme/coder:7b loads", "acme/coder:7b is on the CPU"),
         ],
         "embed": ["nomic-embed-text:v1.5 loads", "nomic-embed-text:v1.5 is on the CPU"],
+        "narrow": ["qwen:latest loads", "qwen:latest is on the CPU", *llama3],
         "compat": llama3,
         "loose": llama3,
         "cards": llama3,
     }
     assert loaded(fleet, 11436) == ["acme/coder:7b", "qwen:latest"]
+    assert loaded(fleet, 11441) == ["llama3:latest"], "where the first was is known, though the next took its place"
 
 
 def test_status_shows_what_is_in_memory(fleet: FleetHost) -> None:

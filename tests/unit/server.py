@@ -93,6 +93,8 @@ class Ollama:
     models: dict[str, str] = field(default_factory=lambda: {"m:latest": "a" * 64})
     loaded: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Model -> size and size_vram."""
+    room: int = 9
+    """How many models it holds at a time."""
     embeds: frozenset[str] = frozenset()
     load_error: str = ""
     load_gate: threading.Event = field(default_factory=threading.Event)
@@ -115,7 +117,7 @@ class Ollama:
                 self.load_gate.wait(5)
                 if self.load_error:
                     return 500, {"error": self.load_error}
-                self.loaded[asked["model"]] = (1000, 0)
+                self.loaded = dict([*self.loaded.items(), (asked["model"], (1000, 0))][-self.room :])
                 return 200, {"done_reason": "load"}
         return 404, {"error": "not found"}
 

@@ -158,6 +158,19 @@ def test_models_are_loaded_in_turn_and_told_with_their_place(interviewer: Interv
     ]
 
 
+def test_where_a_model_was_is_known_though_the_next_took_its_place(interviewer: Interviewer) -> None:
+    """As with `max_loaded_models: 1`."""
+    behaviour = Ollama(loaded={"m:latest": (1000, 1000)}, room=1)
+    behaviour.load_gate.set()
+    with ollama(behaviour) as port:
+        answers = interviewer.ask(instance(port), load=("m:latest", "n:latest", "o:latest")).result(5)
+    assert answers.loaded == {"o:latest": ModelSize(size=1000, size_vram=0)}
+    assert answers.evicted == {
+        "m:latest": ModelSize(size=1000, size_vram=1000),
+        "n:latest": ModelSize(size=1000, size_vram=0),
+    }
+
+
 def test_a_model_that_is_loaded_is_left_as_its_client_wants_it(interviewer: Interviewer) -> None:
     behaviour = Ollama(loaded={"m:latest": (1000, 1000)})
     with ollama(behaviour) as port:

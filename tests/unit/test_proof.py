@@ -48,6 +48,11 @@ def loaded(size_vram: int, expected: Expected = LOADED) -> str:
     return told(replace(WELL, answers=replace(ANSWERS, loaded=sizes)), expected)
 
 
+def test_a_model_that_had_to_make_room_is_proved_by_where_it_was() -> None:
+    evicted = replace(ANSWERS, evicted={"llama3:latest": ModelSize(size=1000, size_vram=0)})
+    assert "llama3:latest is on the CPU" in told(replace(WELL, answers=evicted), LOADED)
+
+
 def test_a_server_that_is_well_is_one_line_with_all_that_was_proved() -> None:
     assert told() == "ok    llama3  127.0.0.1:11434  unit, http, listener, version, models"
 

@@ -170,6 +170,8 @@ def test_proofs_alone_end_with_their_number() -> None:
     assert report.proofs_text([proof("a"), proof("b")]).splitlines()[-1] == "2 of 2 servers proved."
     failed = report.proofs_text([proof("a"), proof("b", ok=False)]).splitlines()[-1]
     assert failed == "FAILED: 1 of 2 servers proved. What stands above says why."
+    beside = report.proofs_text([proof("a")], errors=2).splitlines()[-1]
+    assert beside == "FAILED: 1 of 1 server proved, but with 2 errors above. What stands above says why."
     assert report.proofs_text([]) == "Nothing to prove: no server is meant to run."
 
 

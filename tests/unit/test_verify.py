@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,20 @@ def test_what_ollama_takes_for_vram_is_none_without_an_open_card(tmp_path: Path,
     (proof,) = prove([subject], user=False, proc=tmp_path)
 
     assert proof.evidence.answers.loaded["m:latest"] == ModelSize(size=1000, size_vram=vram)
+
+
+@pytest.mark.parametrize(("gpu", "vram"), [(None, 500), (False, 0)])
+def test_where_an_evicted_model_was_no_open_card_tells_unless_none_is_allowed(
+    tmp_path: Path, gpu: bool | None, vram: int
+) -> None:
+    fake_process(tmp_path, 77, "/dev/null")
+    size = ModelSize(size=1000, size_vram=500)
+    answers = Answers(version="1", loaded={"n:latest": replace(size, size_vram=0)}, evicted={"m:latest": size})
+    subject = Subject(instance=instance(9), unit=unit(77), answers=answers, expected=Expected(gpu=gpu))
+
+    (proof,) = prove([subject], user=False, proc=tmp_path)
+
+    assert proof.evidence.answers.evicted["m:latest"].size_vram == vram
 
 
 def test_what_ollama_says_counts_where_nobody_may_look(tmp_path: Path) -> None:
