@@ -1,5 +1,6 @@
 """Where a spec is looked for, what is said of a wrong one, and how the program ends when others end it."""
 
+import shlex
 import signal
 import subprocess
 import time
@@ -134,3 +135,20 @@ def test_an_image_may_have_another_systemd_and_a_running_one_is_asked(place: Pat
 def test_a_systemd_that_there_is_not_is_refused(place: Path, name: str, version: str) -> None:
     done = ollamactl(name, "--root", "image", "--systemd-version", version, at=place)
     assert (done.code, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_no_traceback(image: Path, closed: str) -> None:
+    """Nor does a file that is opened later take its number, and get what was meant for the stream."""
+    line = f"{shlex.join(command('plan', '--root', 'image', '-v'))} {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=image, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    if closed == "<&-":
+        assert done.stdout == "No changes: the host matches the spec.\n"
+
+
+def test_a_spec_on_a_closed_standard_input_is_an_empty_one(tmp_path: Path) -> None:
+    shell = ["sh", "-c", f"{shlex.join(command('check', '-'))} <&-"]
+    done = subprocess.run(shell, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr, done.stdout) == (78, False, "")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ollamactl.errors import NotPermitted
 from ollamactl.spec import source
 
 
@@ -44,5 +45,19 @@ def test_a_spec_that_only_root_may_look_for_is_taken_to_be_there(tmp_path: Path)
     os.seteuid(65534)
     try:
         assert source.same_file(f"{closed}/fleet.yaml", str(other)) is False
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 and os.environ.get("CI") != "true", reason="needs root, to give it up")
+def test_a_usual_place_that_only_root_may_look_into_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(source, "USUAL", (str(tmp_path / "none"), str(closed / "fleet.yaml")))
+    os.seteuid(65534)
+    try:
+        with pytest.raises(NotPermitted, match=r"closed/fleet\.yaml: only its owner may read this spec"):
+            source.read(None)
     finally:
         os.seteuid(0)

@@ -157,7 +157,7 @@ def test_a_unit_that_takes_an_instances_place_is_seen(units: UnitDir, root: Path
     assert [(file.path, file.ours) for file in units.managed().values()] == [(f"{UNITS}/ollama@llama3.service", False)]
 
 
-@pytest.mark.parametrize("link", ["etc/systemd/system/ollama@a.service.d", "var/lib/ollamactl/views/a"])
+@pytest.mark.parametrize("link", ["etc/systemd/system/ollama@a.service.d", "var/lib/ollamactl/views"])
 def test_a_linked_folder_of_ours_is_not_written_through(units: UnitDir, root: Path, link: str) -> None:
     (root / "elsewhere").mkdir()
     (root / link).parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +166,16 @@ def test_a_linked_folder_of_ours_is_not_written_through(units: UnitDir, root: Pa
         units.write_all([drop_in("a"), view("a")])
     assert str(root / link) in str(refused.value)
     assert not any((root / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("link", ["var/lib/ollamactl", "var/lib"])
+def test_folders_above_ours_may_be_links(units: UnitDir, root: Path, link: str) -> None:
+    (root / "elsewhere").mkdir()
+    (root / link).parent.mkdir(parents=True, exist_ok=True)
+    (root / link).symlink_to(root / "elsewhere")
+    readme = File(path="/var/lib/ollamactl/views/a/README", data=b"", kind=FileKind.VIEW, instance="a")
+    units.write_all([drop_in("a"), view("a"), readme])
+    assert len(units.managed()) == 3
 
 
 def test_nothing_is_written_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
