@@ -15,6 +15,13 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
 PURE = {
+    "adoption",
+    "adoption.adopted",
+    "adoption.directives",
+    "adoption.entry",
+    "adoption.settings",
+    "adoption.variables",
+    "adoption.write",
     "cardchecks",
     "chronicle",
     "doctor",
@@ -92,6 +99,7 @@ PURE = {
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
+    "adoption.gather",
     "clearing",
     "doctor.gather",
     "doctor.services",

@@ -11,9 +11,9 @@ from ollamactl.cli.common import Group, global_options, spelled_out, wants_json
 from ollamactl.errors import UsageError
 
 COMMANDS = (
-    describe.init, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status, control.start,
-    control.stop, control.restart, control.logs, control.env, past.history, past.rollback, describe.gpus,
-    doctor.doctor, fleet.destroy, describe.schema,
+    describe.init, describe.adopt, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status,
+    control.start, control.stop, control.restart, control.logs, control.env, past.history, past.rollback,
+    describe.gpus, doctor.doctor, fleet.destroy, describe.schema,
 )  # fmt: skip
 """In the order in which a person meets them."""
 

@@ -86,4 +86,4 @@ def _pairs(words: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 def _written_in(name: str, texts: Mapping[str, str]) -> str:
     setting = re.compile(rf"^\s*Environment\s*=.*\b{re.escape(name)}=", re.MULTILINE)
-    return next((path for path, text in reversed(list(texts.items())) if setting.search(text)), "")
+    return next((path for path, text in reversed(list(texts.items())) if setting.search(text.replace("\\\n", " "))), "")

@@ -76,6 +76,8 @@ class Server:
     settings: Settings = Settings()
     environment: Environment = field(default_factory=Environment)
     environment_files: tuple[EnvironmentFile, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What is in the unit's own file and its drop-ins, by path."""
     process: Process = Process()
     result: str = "success"
     """How its last run ended."""

@@ -130,6 +130,7 @@ def _server(
         settings=settings,
         environment=environment,
         environment_files=files,
+        texts=texts,
         process=process,
         result=told["Result"],
         status=told["ExecMainStatus"],

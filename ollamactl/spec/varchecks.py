@@ -34,11 +34,16 @@ def check(instance: Instance, place: Place) -> Iterator[Problem]:
         if name in secret:
             other = place.line(place.of(instance.name, "secrets", name))
             yield place.problem(path, f"is in secrets, too{other}", "keep it in secrets and remove it here")
-        elif value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)):
+        elif looks_secret(name, value):
             message = "looks like a secret, and every local user can read `environment`"
             found = place.problem(path, message, "put it in `secrets:` instead", Severity.WARNING)
             # It may be one, so the line is not shown.
             yield replace(found, location=found.location and replace(found.location, source=""))
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a variable seems to hold a password, a token or a key."""
+    return bool(value and (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)))
 
 
 def _variable(instance: Instance, group: str, name: str, value: str, place: Place) -> Iterator[Problem]:

@@ -85,6 +85,11 @@ def listen_address(value: str) -> tuple[str, int]:
     return _LOOPBACK if at.host == "localhost" else at.host, at.port
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a literal address, or its name, is reached from its own host alone."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
 def is_address(host: str) -> bool:
     """Whether it is a literal IP address, and not a name."""
     try:

@@ -14,7 +14,9 @@ from tests.cli.command import command, environment, ollamactl
 HEAVY = ("httpx", "jinja2", "pystemd", "jsonschema", "yaml", "rich", "asyncio", "concurrent.futures")
 """What costs more to import than the whole help may take."""
 
-WORDS = ("init", "check", "render", "plan", "apply", "verify", "status", "start", "stop", "restart", "logs", "env")
+WORDS = (
+    "init", "adopt", "check", "render", "plan", "apply", "verify", "status", "start", "stop", "restart", "logs", "env",
+)  # fmt: skip
 
 
 def test_version_is_one_line() -> None:

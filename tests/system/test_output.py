@@ -20,7 +20,7 @@ ENVELOPE = ["changed", "command", "data", "ollamactl", "problems", "status"]
 PROBLEM = ["column", "file", "hint", "instance", "line", "message", "path", "severity"]
 COMMANDS = (
     "check", "render", "plan", "apply", "verify", "status", "start", "stop", "restart", "env", "gpus", "schema", "init",
-    "destroy", "logs",
+    "adopt", "destroy", "logs",
 )  # fmt: skip
 STATUS = {0: "ok", 1: "failed", 2: "usage", 3: "drift", 77: "denied", 78: "invalid"}
 CRASHING = edited(FLEET, "models: [llama3]", 'models: [llama3], environment: {STANDIN_EXIT: "1"}')
@@ -53,6 +53,8 @@ def fleet(shared: FleetHost) -> FleetHost:
         (["gpus"], 0, ["gpus"]),
         (["schema"], 0, ["schema"]),
         (["init"], 0, ["spec"]),
+        (["adopt"], 1, []),
+        (["adopt", "cron"], 2, []),
         (["destroy", "--dry-run"], 0, ["steps"]),
         (["destroy"], 77, []),
         (["apply", "/etc/no-such.yaml"], 78, []),
