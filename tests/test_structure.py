@@ -118,6 +118,7 @@ EDGE = {
     "host.journal",
     "host.listeners",
     "host.lock",
+    "host.managererrors",
     "host.observe",
     "host.oserrors",
     "host.overrides",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.host import jobs as queue
-from ollamactl.host import usermanager
+from ollamactl.host import managererrors, usermanager
 from ollamactl.observed import Active, UnitState
 from ollamactl.protocols import Job, JobDone
 
@@ -23,6 +23,8 @@ _UNIT = b"org.freedesktop.systemd1.Unit"
 _SERVICE = b"org.freedesktop.systemd1.Service"
 _PROPERTIES = b"org.freedesktop.DBus.Properties"
 
+_GREETING_SECONDS = 25.0
+"""As long as the library lets a call take (sd_bus_set_method_call_timeout(3))."""
 _SELECT_SECONDS = 1.0
 """One wait at most: an empty answer may only mean that the library did work of its own, with more in its queue."""
 
@@ -57,8 +59,10 @@ class Manager:
         except self._error as error:
             if self.user:
                 raise usermanager.unreachable(runtime, _reason(error)) from error
-            hint = "is this host booted with systemd? to prepare an image offline, use --root DIR"
-            raise HostError(f"cannot reach systemd over D-Bus: {_reason(error)}", hint=hint) from error
+            raise managererrors.unreachable(_reason(error)) from error
+        # The answer to the greeting: the library would wait for it by itself, and for 90 s.
+        if not select.select([bus.get_fd()], [], [], _GREETING_SECONDS)[0]:
+            raise managererrors.silent(_GREETING_SECONDS)
         return bus
 
     def close(self) -> None:
@@ -76,12 +80,9 @@ class Manager:
 
     def _translated(self, method: str, arguments: tuple[Any, ...], error: Exception) -> HostError | NotPermitted:
         name, message = (_text(getattr(error, each, "")) for each in ("err_name", "err_message"))
-        text = f"{name} {message or _reason(error)}".strip()
-        what = " ".join([method, *(str(argument) for argument in arguments if isinstance(argument, str))])
-        number = getattr(error, "errno", 0)
-        if abs(number) in (1, 13) or "AccessDenied" in text or "InteractiveAuthorization" in text:
-            return NotPermitted(f"systemd refuses {what} to this user", hint="run the same command with sudo")
-        return HostError(f"systemd: {what}: {text}", hint="look with: journalctl -b -u init.scope -n 20")
+        what = " ".join([method, *(argument for argument in arguments if isinstance(argument, str))])
+        number = getattr(error, "errno", None) or 0
+        return managererrors.translated(what, number, name, message or _reason(error))
 
     def _property(self, name: str, signature: str, path: str | bytes = _ROOT, on: bytes = _MANAGER) -> Any:
         at = path.encode() if isinstance(path, str) else path

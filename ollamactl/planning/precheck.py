@@ -67,7 +67,7 @@ def _foreign_units(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
         path = f"{observed.facts.layout.unit_dir}/{instance.unit}"
         seen = observed.files.get(path)
         if seen and seen.data == b"/dev/null":
-            yield _mask(instance)
+            yield _mask(instance, f"systemctl unmask {instance.unit}")
         elif seen:
             yield Problem(
                 path=path,
@@ -76,15 +76,16 @@ def _foreign_units(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
                 hint=_away(path),
             )
         elif observed.unit(instance.unit).load_state == "masked":
-            yield _mask(instance)
+            # Until the next boot, in /run: what undoes the one leaves the other
+            yield _mask(instance, f"systemctl unmask --runtime {instance.unit}")
 
 
-def _mask(instance: Instance) -> Problem:
+def _mask(instance: Instance, way_out: str) -> Problem:
     return Problem(
         path=instance.unit,
         instance=instance.name,
         message="the unit is masked, so systemd refuses to start it",
-        hint=f"systemctl unmask {instance.unit}",
+        hint=f"sudo {way_out}, then the same command again",
     )
 
 

@@ -41,13 +41,14 @@ def test_a_host_that_is_ready_has_no_problems() -> None:
 def test_a_masked_unit_is_told_once_however_it_was_masked() -> None:
     masked = UnitState(name=A.unit, load_state="masked")
     words = ["error: a: the unit is masked, so systemd refuses to start it"]
-    for observed in (
-        Observed(units={A.unit: masked}),
-        Observed(units={A.unit: masked}, files={f"{UNITS}/{A.unit}": link("/dev/null")}),
-        Observed(files={f"{UNITS}/{A.unit}": link("/dev/null")}),
+    files = {f"{UNITS}/{A.unit}": link("/dev/null")}
+    for observed, runtime in (
+        (Observed(units={A.unit: masked}), "--runtime "),
+        (Observed(units={A.unit: masked}, files=files), ""),
+        (Observed(files=files), ""),
     ):
         assert told(observed) == words
-        assert hints(observed) == ["systemctl unmask ollama@a.service"]
+        assert hints(observed) == [f"sudo systemctl unmask {runtime}{A.unit}, then the same command again"]
 
 
 def test_a_whole_unit_of_an_instances_name_stands_in_the_way_and_others_do_not() -> None:

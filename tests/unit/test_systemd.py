@@ -73,6 +73,22 @@ def test_another_error_is_told_in_systemds_words(play: Callable[..., Played]) ->
     )
 
 
+def test_a_manager_that_does_not_answer_a_call_hangs(play: Callable[..., Played]) -> None:
+    for late in (
+        error(110, "System.Error.ETIMEDOUT", "Connection timed out"),
+        error(5, "org.freedesktop.DBus.Error.NoReply", "Did not receive a reply"),
+    ):
+        with pytest.raises(HostError, match=r"^systemd hangs: it did not answer Reload in time ") as caught:
+            play(Reload=late).reload()
+        assert caught.value.hint.startswith("the running servers go on; ")
+
+
+def test_a_reload_that_is_refused_for_want_of_room_says_where(play: Callable[..., Played]) -> None:
+    with pytest.raises(HostError) as caught:
+        play(Reload=error(28, "org.freedesktop.systemd1.DiskFull", "Refusing to reload")).reload()
+    assert "`df -h /run`" in caught.value.hint
+
+
 def test_there_is_nothing_to_forget_of_a_unit_that_was_never_loaded(play: Callable[..., Played]) -> None:
     for name in ("org.freedesktop.systemd1.NoSuchUnit", ""):
         unknown = error(2, name, "Unit a.service not loaded.")
