@@ -164,7 +164,7 @@ def server_environment(host: Host, compiled: Compiled, instance: Instance) -> Se
         loaded,
         process,
         hidden=serverenv.secret_names(file.data.decode(errors="replace")) if file else (),
-        overridden=bool(not host.offline and overrides.read(host.manager, host.layout, compiled.fleet, units)),
+        overridden=bool(not host.offline and overrides.read(host.manager, host.layout, [instance.unit], units)),
     )
     more = serverenv.environment_files(drop_in)
     hidden = secrets in more and (file is None or file.unread)

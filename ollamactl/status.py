@@ -81,7 +81,7 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
         raise nothing_installed(host)
     instances = chosen(fleet, names, besides=gone)
     proofs = {**gone, **_prove(host, fleet, instances, seen)}
-    others = overrides.read(host.manager, host.layout, fleet, units)
+    others = overrides.read(host.manager, host.layout, [i.unit for i in instances], units)
     unknown = [Instance(name=name, port=0, models=()) for name in gone if not names or name in names]
     return tuple(
         replace(

@@ -109,8 +109,9 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         target_enabled=host.files.target_enabled(host.layout),
         unreadable=_unreadable(host, fleet),
     )
+    names = [instance.unit for instance in fleet.instances]
     if host.offline:
-        return observed
+        return replace(observed, foreign_drop_ins=overrides.below(host.root, host.layout, names))
     units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
     lacking = _lacking(fleet)
@@ -123,7 +124,7 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
         addresses=addresses.own() if lacking else (),
         holders=holders(fleet, units),
         rivals=rivals.read(host.manager),
-        foreign_drop_ins=overrides.read(host.manager, host.layout, fleet, units),
+        foreign_drop_ins=overrides.read(host.manager, host.layout, names, units),
     )
     if all(holder.pid for holder in observed.holders.values()):
         return observed

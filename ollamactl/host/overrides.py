@@ -1,48 +1,71 @@
 """Drop-ins that are not ollamactl's: which a unit has, and which of them its running server does not heed yet."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from ollamactl.facts import Layout
 from ollamactl.host import processes
 from ollamactl.host.systemd import Manager
 from ollamactl.host.unitdir import DROP_IN
-from ollamactl.model import TEMPLATE, Fleet
+from ollamactl.model import TEMPLATE
 from ollamactl.observed import DropIn, Heeded, UnitState
 from ollamactl.units import changes
 
+_PARENTS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+"""Where a manager looks for units, the first wins (systemd.unit(5), Unit File Load Path); one that runs tells it."""
+
 
 def read(
-    manager: Manager, layout: Layout, fleet: Fleet, units: Mapping[str, UnitState]
+    manager: Manager, layout: Layout, names: Iterable[str], units: Mapping[str, UnitState]
 ) -> Mapping[str, tuple[DropIn, ...]]:
-    """By loaded unit of the fleet: the drop-ins of others that systemd has read, and those that it would."""
+    """By unit of those named: the drop-ins of others that systemd has read, and those that it would."""
     result = {}
-    for unit in (instance.unit for instance in fleet.instances):
-        if state := units.get(unit):
-            known = manager.drop_ins(state.path)
-            there = _on_disk(manager, unit) if state.need_reload else ()
-            ours = f"{layout.unit_dir}/{unit}.d/{DROP_IN}"
-            paths = [path for path in dict.fromkeys((*known, *there)) if path != ours]
-            started = processes.started_at(state.main_pid) if paths and state.main_pid else None
-            if paths:
-                result[unit] = tuple(DropIn(path=path, heeded=_heeded(path, known, state, started)) for path in paths)
+    folders = manager.unit_path()
+    for unit in names:
+        state = units.get(unit)
+        known = manager.drop_ins(state.path) if state else ()
+        there = on_disk(folders, unit) if state is None or state.need_reload else ()
+        if paths := [path for path in dict.fromkeys((*known, *there)) if path != _ours(layout, unit)]:
+            started = processes.started_at(state.main_pid) if state and state.main_pid else None
+            result[unit] = tuple(
+                DropIn(path=path, heeded=_heeded(path, known, state, started) if state else Heeded.NOW)
+                for path in paths
+            )
     return result
 
 
-def _on_disk(manager: Manager, unit: str) -> tuple[str, ...]:
-    """The drop-ins that lie where systemd looks; of those of one name the first hides the others."""
+def below(root: Path, layout: Layout, names: Iterable[str]) -> Mapping[str, tuple[DropIn, ...]]:
+    """The same for an image, where no manager has read any."""
+    whose = "user" if layout.user else "system"
+    folders = (layout.unit_dir, *(f"{parent}/systemd/{whose}" for parent in _PARENTS))
+    found = {unit: [path for path in on_disk(folders, unit, root) if path != _ours(layout, unit)] for unit in names}
+    return {unit: tuple(DropIn(path=path) for path in paths) for unit, paths in found.items() if paths}
+
+
+def on_disk(folders: Iterable[str], unit: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The drop-ins that lie where systemd looks, in its order; of those of one name the first hides the others.
+
+    As unit_file_find_dropin_paths() in systemd's src/shared/dropin.c collects them: those for all services come last.
+    """
+    places = [f"{parent}/{name}.d" for parent in dict.fromkeys(folders) for name in (unit, TEMPLATE)]
+    places += [f"{parent}/service.d" for parent in dict.fromkeys(folders)]
+    top = "" if root == Path("/") else os.path.realpath(root)
     found: dict[str, str] = {}
-    for folder in (unit, TEMPLATE):
-        for parent in manager.unit_path():
-            try:
-                names = os.listdir(f"{parent}/{folder}.d")  # noqa: PTH208
-            except OSError:
-                continue
-            for name in names:
-                if name.endswith(".conf"):
-                    found.setdefault(name, f"{parent}/{folder}.d/{name}")
+    for place in places:
+        folder = os.path.realpath(f"{top}{place}")  # as systemd names it: /lib may lead to /usr/lib
+        try:
+            names = os.listdir(folder)  # noqa: PTH208
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".conf"):
+                found.setdefault(name, f"{folder.removeprefix(top)}/{name}")
     return tuple(found[name] for name in sorted(found))
+
+
+def _ours(layout: Layout, unit: str) -> str:
+    return f"{layout.unit_dir}/{unit}.d/{DROP_IN}"
 
 
 def _heeded(path: str, known: Collection[str], state: UnitState, started: float | None) -> Heeded:

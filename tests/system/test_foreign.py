@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.fleethost import STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
+from tests.system.fleethost import SPEC, STATE, TARGET, TEMPLATE, UNITS, FleetHost, drop_in, unit
 
 FLEET = """
     version: 1
@@ -114,6 +114,41 @@ def test_env_tells_what_the_server_has_and_where_that_differs_from_the_spec(host
     ]
     assert shell.stdout == "1234 it is /var/lib/ollamactl-instances/one\n"
     assert "hunter2" not in "".join([*plain, *before, *after, *nobody_s])
+
+
+def test_overrides_are_shown_before_systemd_has_loaded_a_unit_in_the_order_in_which_it_reads_them(
+    host: FleetHost,
+) -> None:
+    name = "a-b"
+    fleet = FLEET.replace("one: {", f"{name}: {{").replace("models: [mistral]}", "models: [mistral], state: stopped}")
+    places = [
+        f"/run/systemd/system/{unit(name)}.d/30-x.conf",
+        f"{UNITS}/ollama@.service.d/30-x.conf",
+        f"{UNITS}/{unit(name)}.d/20-x.conf",
+        "/usr/lib/systemd/system/ollama@.service.d/40-x.conf",
+        f"{UNITS}/service.d/40-x.conf",
+        f"{UNITS}/service.d/05-x.conf",
+        f"{UNITS}/ollama@a-.service.d/50-x.conf",
+        f"{UNITS}/{unit(name)}.d/60-x.ini",
+    ]
+    for path in places:
+        host.machine.write(path, "[Unit]\nX-Mine=1\n")
+
+    first = host.plan(fleet).notes
+    image = host.json("--root", "/srv", "plan", SPEC)
+    host.machine.run("cd /srv && mkdir -p etc usr/lib/systemd && cp -a /etc/systemd etc")
+    host.machine.run("cp -a /usr/lib/systemd/system /srv/usr/lib/systemd")
+    below = host.json("--root", "/srv", "plan", SPEC)
+    host.applied(fleet)
+
+    read = host.show(name, "DropInPaths")["DropInPaths"].split()
+    theirs = [path for path in read if path != drop_in(name)]
+    assert len(theirs) == 4
+    assert first[0] == f"an administrator's drop-in applies too: {', '.join(theirs)}"
+    assert [note for note in image.notes if "drop-in" in note] == []
+    assert f"an administrator's drop-in applies too: {', '.join(theirs)}" in below.notes
+    row = host.json("status").envelope["data"]["instances"][1]
+    assert (row["instance"], row["drop_ins"]) == ("two", [path for path in theirs if unit(name) not in path])
 
 
 def test_an_override_that_a_reload_applies_needs_no_restart(host: FleetHost) -> None:
