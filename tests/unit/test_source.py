@@ -53,7 +53,8 @@ def test_a_spec_that_only_root_may_look_for_is_taken_to_be_there(tmp_path: Path)
 def test_a_usual_place_that_only_root_may_look_into_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    tmp_path.chmod(0o755)
+    for folder in (tmp_path, *(each for each in tmp_path.parents if "pytest-of-" in str(each))):
+        folder.chmod(0o755)  # pytest's own are closed, too
     monkeypatch.setattr(source, "USUAL", (str(tmp_path / "none"), str(closed / "fleet.yaml")))
     os.seteuid(65534)
     try:
