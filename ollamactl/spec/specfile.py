@@ -47,8 +47,18 @@ def load(data: bytes, *, name: str, source: str = "", validated: bool = False) -
     fleet = reader.fleet(source)
     problems = _in_order([*tree.problems, *reader.problems, *checks.check(fleet, tree.locations, reader.unread)])
     if any(problem.severity is Severity.ERROR for problem in problems):
-        raise SpecError([problem for problem in problems if problem.severity is not Severity.NOTE])
-    return Spec(fleet=fleet, problems=tuple(problems), locations=tree.locations)
+        raise SpecError(_as_many_as_help([problem for problem in problems if problem.severity is not Severity.NOTE]))
+    return Spec(fleet=fleet, problems=tuple(_as_many_as_help(problems)), locations=tree.locations)
+
+
+def _as_many_as_help(problems: list[Problem]) -> list[Problem]:
+    """The gravest of many, in their order, and how many more there are."""
+    if len(problems) <= _MAX_PROBLEMS:
+        return problems
+    gravest = sorted(problems, key=lambda problem: list(Severity).index(problem.severity))
+    kept, left = gravest[:_MAX_PROBLEMS], gravest[_MAX_PROBLEMS:]
+    more = Problem(message=f"and {len(left)} more like these", hint="begin with the first", severity=left[0].severity)
+    return [*_in_order(kept), more]
 
 
 class _Reader:

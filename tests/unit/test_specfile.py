@@ -222,6 +222,18 @@ def test_a_hundred_problems_are_enough() -> None:
     assert text.startswith("fleet.yaml:3:")
 
 
+def test_a_rule_that_a_whole_fleet_breaks_is_told_a_hundred_times_at_most() -> None:
+    """Errors before warnings; who has as many of something harmless is told so, too."""
+    ports = "".join(f"  i{number}: {{port: 11434, models: [m], spread: true, gpus: [0]}}\n" for number in range(300))
+    with pytest.raises(SpecError) as caught:
+        specfile.load(f"version: 1\ninstances:\n{ports}".encode(), name="fleet.yaml")
+    assert [problem.severity for problem in caught.value.problems] == [Severity.ERROR] * 101
+    assert str(caught.value.problems[-1]).startswith("error: and 499 more like these")
+    ports = "".join(f"  i{at}: {{port: {9000 + at}, models: [m], spread: true, gpus: [0]}}\n" for at in range(300))
+    told = specfile.load(f"version: 1\ninstances:\n{ports}".encode(), name="fleet.yaml").problems
+    assert (len(told), {problem.severity for problem in told}) == (101, {Severity.WARNING})
+
+
 def test_later_keys_are_named_as_such() -> None:
     text = errors("version: 1\ninstances: {a: {port: 2000, on_demand: {stop_after: 10m}, network: private}}")
 
