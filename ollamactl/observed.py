@@ -100,7 +100,9 @@ class Rival:
     host: str
     port: int
     enabled: bool
-    """It starts at boot."""
+    """Something pulls it in, at boot as a rule."""
+    up: bool = False
+    """It runs now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

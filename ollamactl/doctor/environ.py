@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ollamactl.doctor import envfile
-from ollamactl.units import envconfig
+from ollamactl.units import envconfig, envfile
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The units that run Ollama, whoever made them: found by what they start, read as the manager has read them."""
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +12,11 @@ from ollamactl.doctor import environ
 from ollamactl.doctor.environ import EnvironmentFile
 from ollamactl.doctor.host import Masked, Process, Server, Settings
 from ollamactl.errors import HostError
-from ollamactl.host import atomic, journal, listeners, processes
+from ollamactl.host import envfiles, journal, listeners, processes
+from ollamactl.host.rivals import is_serve
 from ollamactl.host.systemd import Manager
 from ollamactl.observed import Active, UnitState
 
-_SHELL = re.compile(r"(^|[\s/;&|])ollama\s+(serve|start)\b")
 _PROPERTIES = {
     "Unit": {
         "FragmentPath": "s", "DropInPaths": "as", "UnitFileState": "s", "WantedBy": "as", "RequiredBy": "as",
@@ -84,16 +83,6 @@ def _is_server(name: str, manager: Manager, state: UnitState) -> bool:
     return any(is_serve(command[1]) for command in commands)
 
 
-def is_serve(argv: Sequence[str]) -> bool:
-    """Whether a command starts an Ollama server, itself or through a shell."""
-    if not argv:
-        return False
-    program = os.path.basename(argv[0])  # noqa: PTH119 - of a word, which may be no path
-    if program.startswith("ollama"):
-        return bool({"serve", "start"} & {*argv[1:]})
-    return any(_SHELL.search(word) for word in argv[1:])
-
-
 def _matters(state: UnitState, told: Mapping[str, Any]) -> bool:
     """One that is neither up nor failed, and that nothing starts, harms nobody."""
     return state.active is not Active.INACTIVE or _enabled(told) or state.load_state not in ("loaded", "not-found")
@@ -120,7 +109,7 @@ def _server(
 ) -> Server:
     settings = _settings(told)
     files = tuple(_environment_files(told["EnvironmentFiles"] or ()))
-    texts = {path: _text(path) or "" for path in settings.files}
+    texts = {path: envfiles.text(path) or "" for path in settings.files}
     environment = environ.assemble(base, told["Environment"] or (), texts, files, told["UnsetEnvironment"] or ())
     process = _process(state, settings, sockets)
     if settings.wrapped:
@@ -175,22 +164,9 @@ def _environment_files(rows: Sequence[tuple[str, bool]]) -> Iterator[Environment
     """The manager tells the words of the unit, which may be patterns."""
     for pattern, optional in rows:
         for path in sorted(glob(pattern)) or [pattern]:  # noqa: PTH207 - an absolute pattern
-            text = _text(path)
+            text = envfiles.text(path)
             missing = text is None and not os.path.lexists(path) and os.access(os.path.dirname(path), os.X_OK)  # noqa: PTH120
             yield EnvironmentFile(path=path, optional=optional, text=text, missing=missing)
-
-
-def _text(path: str) -> str | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        return atomic.read(fd).decode(errors="replace")
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
 def _process(state: UnitState, settings: Settings, sockets: Sequence[listeners.Listener]) -> Process:

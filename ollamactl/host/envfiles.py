@@ -7,13 +7,27 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ollamactl.host import processes
+from ollamactl.host import atomic, processes
 
 
 def files(path: str, root: Path = Path("/")) -> tuple[str, ...]:
     """What systemd reads for one path, sorted: it takes each as a pattern (glob(7))."""
     below = "" if root == Path("/") else str(root)
     return tuple(sorted(glob.glob(f"{glob.escape(below)}{path}")))  # noqa: PTH207  whole paths, not below one folder
+
+
+def text(path: str) -> str | None:
+    """What is in one of them; None where there is none, or where the caller may not read it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return atomic.read(fd).decode(errors="replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def problem(path: str, root: Path = Path("/")) -> str:

@@ -1,38 +1,99 @@
-"""Other units that are set to listen where a server of ours should: Ollama's own service, and sockets."""
+"""Other units that are set to listen where a server of ours should: those that run Ollama, and sockets.
 
-from collections.abc import Iterable, Iterator
+Whichever starts first at the next boot wins, so it does not matter whether they run now.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from ollamactl.errors import HostError
+from ollamactl.host import envfiles
 from ollamactl.host.systemd import Manager
-from ollamactl.observed import Rival
+from ollamactl.model import instance_name
+from ollamactl.observed import UP, Rival
+from ollamactl.units import envfile
 from ollamactl.units.envconfig import listen_address
 
+_SHELL = re.compile(r"(^|[\s/;&|])ollama\s+(serve|start)\b")
 _STOCK = "ollama.service"
+_UNIT = {
+    "LoadState": ("Unit", "s"),
+    "ActiveState": ("Unit", "s"),
+    # What pulls it in; UnitFileState says it of the files, and costs some milliseconds
+    "WantedBy": ("Unit", "as"),
+    "RequiredBy": ("Unit", "as"),
+}
+_COMMANDS = {"ExecStart": ("Service", "a(sasbttttuii)")}
+_FILES = {"EnvironmentFiles": ("Service", "a(sb)")}
+_LISTEN = {"Listen": ("Socket", "a(ss)")}
 
 
 def read(manager: Manager) -> tuple[Rival, ...]:
-    """Loaded units with a TCP address in their configuration, whether they run now or only at the next boot."""
-    return tuple(_read(manager))
+    """Units with a TCP address in their configuration: sockets that are loaded, and services of Ollama's name."""
+    there = [state.name for state in manager.names(["*ollama*.service", "*.socket"])]
+    # The manager lists files, too, but looks up for each what enables it: 7 ms against a quarter
+    names = dict.fromkeys([*there, *_service_files(manager.unit_path())])
+    return tuple(rival for name in names if not _is_ours(name) for rival in _rivals(manager, name))
 
 
-def _read(manager: Manager) -> Iterator[Rival]:
-    for state in manager.units([_STOCK, "*.socket"], restarts=False):
-        if state.load_state != "loaded":
-            continue
+def is_serve(argv: Sequence[str]) -> bool:
+    """Whether a command starts an Ollama server, itself or through a shell."""
+    if not argv:
+        return False
+    program = os.path.basename(argv[0])  # noqa: PTH119 - of a word, which may be no path
+    if program.startswith("ollama"):
+        return bool({"serve", "start"} & {*argv[1:]})
+    return any(_SHELL.search(word) for word in argv[1:])
+
+
+def _service_files(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
         try:
-            addresses = [*_addresses(manager, state.name, state.path)]
-            enabled = addresses and manager.details(state.path, {"UnitFileState": ("Unit", "s")})["UnitFileState"]
-        except HostError:
-            # It was unloaded between the list and the question.
+            with os.scandir(folder) as entries:
+                yield from (each.name for each in entries if "ollama" in each.name and each.name.endswith(".service"))
+        except OSError:
             continue
+
+
+def _is_ours(name: str) -> bool:
+    """An instance's, or no unit but the pattern of some."""
+    return bool(instance_name(name)) or name.endswith("@.service")
+
+
+def _rivals(manager: Manager, name: str) -> Iterator[Rival]:
+    path = manager.object_path(name)
+    try:
+        addresses = (_listens if name.endswith(".socket") else _serves)(manager, path)
+        told = manager.details(path, _UNIT) if addresses else {}
+    except HostError:
+        return  # it was unloaded between the list and the question
+    if told.get("LoadState") == "loaded":
         for host, port in addresses:
-            yield Rival(unit=state.name, host=host, port=port, enabled=enabled in ("enabled", "enabled-runtime"))
+            yield Rival(
+                unit=name,
+                host=host,
+                port=port,
+                enabled=bool(told["WantedBy"] or told["RequiredBy"]),
+                up=told["ActiveState"] in UP,
+            )
 
 
-def _addresses(manager: Manager, unit: str, path: str) -> Iterable[tuple[str, int]]:
-    if unit == _STOCK:
-        return [listen_address(manager.environment(path).get("OLLAMA_HOST", ""))]
-    listens = manager.details(path, {"Listen": ("Socket", "a(ss)")})["Listen"] or []
+def _serves(manager: Manager, path: str) -> Sequence[tuple[str, int]]:
+    """Where a service's Ollama listens: what the last of its files says, or the unit."""
+    commands = [command[1] for command in manager.details(path, _COMMANDS)["ExecStart"] or ()]
+    # One that only talks to a server has the same variable
+    if not any(map(is_serve, commands)) and path != manager.object_path(_STOCK):
+        return ()
+    variables = manager.environment(path)
+    for pattern, _ in manager.details(path, _FILES)["EnvironmentFiles"] or ():
+        for file in envfiles.files(pattern):
+            variables |= envfile.parse(envfiles.text(file) or "")
+    return [listen_address(variables.get("OLLAMA_HOST", ""))]
+
+
+def _listens(manager: Manager, path: str) -> Sequence[tuple[str, int]]:
+    listens = manager.details(path, _LISTEN)["Listen"] or []
     return [found for kind, text in listens if kind == "Stream" and (found := _stream(text))]
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import select
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ollamactl.errors import HostError, NotPermitted
@@ -102,23 +103,25 @@ class Manager:
 
         `restarts` asks for NRestarts too: a property costs as much for each unit as the list of a few.
         """
-        rows = self._call("ListUnitsByPatterns", "asas", [], list(patterns)) or []
         states = []
-        for row in rows:
-            name, _, load, active, sub, _, path, *_ = (_text(cell) for cell in row)
-            service = name.endswith(".service")
+        for state in self.names(patterns):
+            service = state.name.endswith(".service")
             states.append(
-                UnitState(
-                    name=name,
-                    load_state=load,
-                    active=Active(active),
-                    sub_state=sub,
-                    path=path,
-                    main_pid=self._property("MainPID", "u", path, _SERVICE) if service else 0,
-                    restarts=self._property("NRestarts", "u", path, _SERVICE) if service and restarts else 0,
-                    need_reload=self._property("NeedDaemonReload", "b", path, _UNIT),
+                replace(
+                    state,
+                    main_pid=self._property("MainPID", "u", state.path, _SERVICE) if service else 0,
+                    restarts=self._property("NRestarts", "u", state.path, _SERVICE) if service and restarts else 0,
+                    need_reload=self._property("NeedDaemonReload", "b", state.path, _UNIT),
                 )
             )
+        return tuple(states)
+
+    def names(self, patterns: Sequence[str]) -> tuple[UnitState, ...]:
+        """The same without what each unit must be asked for."""
+        states = []
+        for row in self._call("ListUnitsByPatterns", "asas", [], list(patterns)) or []:
+            name, _, load, active, sub, _, path, *_ = (_text(cell) for cell in row)
+            states.append(UnitState(name=name, load_state=load, active=Active(active), sub_state=sub, path=path))
         return tuple(states)
 
     def unit_files(self, patterns: Sequence[str]) -> Mapping[str, str]:

@@ -141,13 +141,16 @@ def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
                 continue
             if holder and holder.unit == rival.unit:
                 continue
+            idle = not rival.enabled and not rival.up
+            systemctl = "systemctl --user" if observed.facts.layout.user else "sudo systemctl"
+            away = f"so that nobody starts it: {systemctl} mask" if idle else f"{systemctl} disable --now"
             yield Problem(
                 path=f"instances.{instance.name}.port",
                 instance=instance.name,
-                severity=Severity.ERROR if rival.enabled else Severity.WARNING,
+                severity=Severity.ERROR if rival.enabled else Severity.NOTE if idle else Severity.WARNING,
                 message=f"{rival.unit} is set to listen on {instance.listen} too"
-                + (", and is started at boot" if rival.enabled else ""),
-                hint=f"sudo systemctl disable --now {rival.unit}, or choose another port in the spec",
+                + (", and is started at boot" if rival.enabled else ", but nothing starts it" if idle else ""),
+                hint=f"{away} {rival.unit}, or choose another port in the spec",
             )
 
 

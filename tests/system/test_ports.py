@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.fleethost import SPEC, STANDIN, FleetHost, edited, unit
+from tests.system.fleethost import SPEC, STANDIN, UNITS, FleetHost, edited, unit
 
 FLEET = """
     version: 1
@@ -160,3 +160,33 @@ def test_an_address_of_another_host_is_refused_until_it_is_this_hosts(host: Flee
     host.machine.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"])
     assert host.applied(spec).proofs["one"]["ok"]
     assert host.applied(spec).steps == []
+
+
+def test_a_service_that_would_want_the_port_is_found_though_it_does_not_run(host: FleetHost) -> None:
+    """By its name among the unit files, wherever it got its address from; one that only talks to a server is none."""
+    units = {
+        "ollama-mine": (f"ExecStart={STANDIN} serve\nEnvironment=OLLAMA_HOST=127.0.0.1:11434", True),
+        "my-ollama": ("ExecStart=/bin/sh -c 'exec ollama serve'\nEnvironmentFile=/etc/default/my*", True),
+        "ollama": ("ExecStart=/usr/local/bin/ollama serve", False),
+        "ollama-client": (f"ExecStart={STANDIN} list\nEnvironment=OLLAMA_HOST=127.0.0.1:11434", True),
+        "ollama-else": (f"ExecStart={STANDIN} serve\nEnvironment=OLLAMA_HOST=127.0.0.1:9", True),
+    }
+    host.machine.write("/etc/default/my-ollama", '# where\nOLLAMA_HOST="0.0.0.0:11434"\n')
+    for name, (lines, enabled) in units.items():
+        place = "/usr/lib/systemd/system" if name == "ollama" else UNITS
+        host.machine.write(f"{place}/{name}.service", f"[Service]\n{lines}\n[Install]\nWantedBy=multi-user.target\n")
+        if enabled:
+            host.machine.run(["systemctl", "enable", "-q", name])
+
+    ran = host.apply(FLEET)
+
+    said = "is set to listen on 127.0.0.1:11434 too"
+    assert sorted(ran.errors) == [
+        f"instances.one.port: {name}.service {said}, and is started at boot" for name in ("my-ollama", "ollama-mine")
+    ]
+    assert f"ollama.service {said}, but nothing starts it" in ran.notes
+    assert (ran.code, ran.changed) == (1, False)
+    host.machine.run("systemctl disable -q ollama-mine my-ollama && systemctl mask -q ollama")
+    assert sorted(note for note in host.applied().notes if said in note) == [
+        f"{name}.service {said}, but nothing starts it" for name in ("my-ollama", "ollama-mine")
+    ]

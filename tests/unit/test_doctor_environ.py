@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamactl.doctor import envfile
 from ollamactl.doctor.environ import Environment, EnvironmentFile, Given, assemble
+from ollamactl.units import envfile
 
 CASES = json.loads((Path(__file__).parents[1] / "cases/environment-files.json").read_text())
 """What systemd itself makes of them: tests/system/test_doctor_reads.py."""

@@ -149,8 +149,11 @@ def test_a_unit_that_will_want_the_port_at_boot_forbids_the_apply() -> None:
     assert told(Observed(rivals=(rival,))) == [
         "error: a: ollama.service is set to listen on 127.0.0.1:11434 too, and is started at boot"
     ]
-    assert told(Observed(rivals=(replace(rival, enabled=False),))) == [
+    assert told(Observed(rivals=(replace(rival, enabled=False, up=True),))) == [
         "warning: a: ollama.service is set to listen on 127.0.0.1:11434 too"
+    ]
+    assert told(Observed(rivals=(replace(rival, enabled=False),))) == [
+        "note: a: ollama.service is set to listen on 127.0.0.1:11434 too, but nothing starts it"
     ]
     assert told(Observed(rivals=(replace(rival, host="192.0.2.1"),))) == []
     assert told(Observed(rivals=(replace(rival, port=1),))) == []

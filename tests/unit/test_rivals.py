@@ -20,7 +20,7 @@ def test_an_enabled_service_on_the_same_port_forbids_an_apply_before_they_fight_
 
 
 def test_one_that_only_runs_by_hand_is_a_warning() -> None:
-    by_hand = Rival(unit="web.socket", host="::", port=11434, enabled=False)
+    by_hand = Rival(unit="web.socket", host="::", port=11434, enabled=False, up=True)
     (problem,) = precheck.problems(FLEET, (), Observed(rivals=(by_hand,)))
 
     assert problem.severity is Severity.WARNING
