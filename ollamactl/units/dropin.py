@@ -15,7 +15,7 @@ from ollamactl.units.pins import Pin, pin, uses_cards
 
 _HOMES = ("/home", "/root", "/run/user")
 _ROOT_HOME = ("/root",)
-_HIDDEN = (*_HOMES, "/tmp", "/var/tmp")  # noqa: S108  names of what PrivateTmp= hides
+_HIDDEN = (*_HOMES, "/run", "/tmp", "/var/tmp")  # noqa: S108  names of what the template hides
 _LOOPBACK = ("127.0.0.1/32", "::1/128")  # `localhost` would open 127.0.0.53, the resolver, and with it a way out
 
 

@@ -46,6 +46,7 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     template = _compiled(TEMPLATE).render(
         shared,
         binary=unitfile.escape_exec_path(fleet.binary),
+        state_dir=layout.state_dir,
         lacks=lacks(facts),
     )
     files = [

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,12 +19,16 @@ import (
 //
 //	open     path, mode=r|w|rw (default r); nothing is created
 //	read     path -> the text     write   path, data (creates or overwrites)     list   path -> names
-//	stat     path -> mode         mkdir, remove   path     mknod   path, major, minor (a character device)
+//	stat     path -> mode         mkdir, remove   path     link   path, data (a symbolic link to it)
+//	mknod   path, major, minor (a character device)
 //	connect  address=IP:PORT (TCP), timeout_ms (default 2000; running out is ETIMEDOUT)
+//	datagram   address=IP:PORT (UDP)       ping   address=IP
 //	listen   address              socket   family (a number, socket(2))
 //	kill     pid, signal (default 0)       ptrace   pid
 //	unshare  flags (a number, unshare(2))  mmap     (writable and executable)
 //	setuid   uid                  sethostname   name
+//	syscall  nr, arg, arg, ... (any system call; see syscalls.go)
+//	converse   path, kind=unix|unixgram, data in hex (a unix socket)      run   path, arg, ... (another program)
 //	id       -> pid, uid, gid, groups, cgroup, and /proc/self/status as text
 func try(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm() // a wrong one has no op, and says so
@@ -113,6 +118,19 @@ func attempt(op string, given url.Values) (any, error) {
 		return nil, syscall.Setuid(number("uid"))
 	case "sethostname":
 		return nil, syscall.Sethostname([]byte(given.Get("name")))
+	case "datagram":
+		return nil, datagram(syscall.IPPROTO_UDP, given.Get("address"))
+	case "ping":
+		return nil, datagram(syscall.IPPROTO_ICMP, given.Get("address"))
+	case "syscall":
+		return call(given)
+	case "converse":
+		return converse(given)
+	case "run":
+		output, err := exec.Command(path, given["arg"]...).CombinedOutput()
+		return string(output), err
+	case "link":
+		return nil, os.Symlink(given.Get("data"), path)
 	case "id":
 		groups, _ := os.Getgroups()
 		status, _ := os.ReadFile("/proc/self/status")
@@ -133,7 +151,9 @@ var names = map[syscall.Errno]string{
 	syscall.ENOSYS: "ENOSYS", syscall.EPROTONOSUPPORT: "EPROTONOSUPPORT", syscall.EAFNOSUPPORT: "EAFNOSUPPORT",
 	syscall.EADDRINUSE: "EADDRINUSE", syscall.EADDRNOTAVAIL: "EADDRNOTAVAIL", syscall.ENETUNREACH: "ENETUNREACH",
 	syscall.EHOSTUNREACH: "EHOSTUNREACH", syscall.ECONNREFUSED: "ECONNREFUSED", syscall.ECONNRESET: "ECONNRESET",
-	syscall.ETIMEDOUT: "ETIMEDOUT", syscall.EDQUOT: "EDQUOT", syscall.ELOOP: "ELOOP",
+	syscall.ETIMEDOUT: "ETIMEDOUT", syscall.EDQUOT: "EDQUOT", syscall.ELOOP: "ELOOP", syscall.EFAULT: "EFAULT",
+	syscall.EBADF: "EBADF", syscall.ENOEXEC: "ENOEXEC", syscall.E2BIG: "E2BIG", syscall.ENOKEY: "ENOKEY",
+	syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.EPROTOTYPE: "EPROTOTYPE", syscall.ENOTBLK: "ENOTBLK",
 }
 
 func errnoName(err error) string {

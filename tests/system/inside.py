@@ -44,7 +44,7 @@ class Tried:
 
 def attempt(host: FleetHost, port: int, op: str, *, at: str = "127.0.0.1", **parameters: object) -> Tried:
     """Have the stand-in behind a port try one thing; `errno` is empty when it was let."""
-    url = f"http://{at}:{port}/standin/try?{urlencode({'op': op, **parameters})}"
+    url = f"http://{at}:{port}/standin/try?{urlencode({'op': op, **parameters}, doseq=True)}"
     answer = json.loads(host.machine.run(["curl", "-sS", "--max-time", "10", url]).stdout)
     return Tried(errno=answer["errno"], data=answer["data"])
 

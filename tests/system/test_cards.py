@@ -49,7 +49,7 @@ for minor in 0 1; do
     mknod /dev/made-$$ c 195 $minor 2>/dev/null && made="$made $minor"
     rm -f /dev/made-$$
 done
-echo "$* made$made" >>/run/nvidia-modprobe.log
+echo "$* made$made" >>/dev/lab-modprobe.log
 """
 
 
@@ -173,7 +173,7 @@ def test_a_server_with_cards_is_little_exposed(fleet: FleetHost, name: str) -> N
 
 
 def test_the_drivers_helper_is_told_the_cards_and_may_make_their_nodes_alone(fleet: FleetHost) -> None:
-    said = fleet.machine.read("/run/nvidia-modprobe.log").splitlines()
+    said = fleet.machine.read("/dev/lab-modprobe.log").splitlines()
 
     expected = {
         "uuid": "-u -c=1 made 1",

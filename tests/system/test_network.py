@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.container import Container
 from tests.system.fleethost import FleetHost
-from tests.system.inside import ask, attempts, fleet_of
+from tests.system.inside import ask, attempt, attempts, fleet_of
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("network")]
 
@@ -17,6 +17,8 @@ NEAR, FAR = "10.99.1.2:80", "10.99.2.2:80"
 """Web servers of two other machines: network namespaces `near` and `far`, each on a cable of its own."""
 NEAR_6 = "[fd00:99:1::2]:80"
 RESOLVER = "127.0.0.53:53"
+RESOLV_CONF = "/run/systemd/resolve/stub-resolv.conf"
+"""Where /etc/resolv.conf leads with systemd-resolved."""
 OTHER_SERVICE = "127.0.0.1:8080"
 BLOCKED = "ETIMEDOUT"
 
@@ -55,6 +57,7 @@ def prepare(machine: Container) -> None:
         )
         listen(machine, f"10.99.{number}.2", 80, name)
         listen(machine, f"fd00:99:{number}::2", 80, name)
+    machine.write(RESOLV_CONF, "nameserver 127.0.0.53\n")
     listen(machine, "127.0.0.53", 53)
     listen(machine, "127.0.0.1", 8080)
 
@@ -101,6 +104,14 @@ def test_what_a_server_reaches(fleet: FleetHost, port: int, reached: set[str]) -
     tried = attempts(fleet, port, "connect", "address", DESTINATIONS, at=HOSTS.get(port, "127.0.0.1"), timeout_ms=300)
 
     assert tried == {each: "" if each in reached else BLOCKED for each in DESTINATIONS}
+
+
+@pytest.mark.parametrize(
+    ("port", "errno"), [(11501, "ENOENT"), (11502, ""), (11504, ""), (11505, "ENOENT"), (11508, "")],
+    ids=["closed", "compat", "open", "lan", "anybody"],
+)  # fmt: skip
+def test_who_may_look_up_names_finds_the_resolver(fleet: FleetHost, port: int, errno: str) -> None:
+    assert attempt(fleet, port, "read", path=RESOLV_CONF).errno == errno
 
 
 def clients(fleet: FleetHost, port: int, ways: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
