@@ -39,3 +39,16 @@ class Adopted:
     store_from: str = ""
     entries: tuple[Entry, ...] = ()
     left: tuple[Left, ...] = ()
+
+
+def quoted(text: str) -> str:
+    """Any text as YAML's double quotes hold it; what is no character (a byte that is no UTF-8) is replaced."""
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return f"\\U{ord(letter):08x}" if not 0xD800 <= ord(letter) < 0xE000 else "\N{REPLACEMENT CHARACTER}"

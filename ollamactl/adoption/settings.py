@@ -1,17 +1,17 @@
 """A unit's own directives as keys of the spec: restart policy, limits, order, boot. Pure."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ollamactl.adoption.directives import Directive, last
-from ollamactl.adoption.entry import Entry, Left
+from ollamactl.adoption.entry import Entry, Left, quoted
 from ollamactl.doctor.host import Server
 from ollamactl.errors import WrongValueError
 from ollamactl.model import Restart
 from ollamactl.quantity import format_duration, format_size
 from ollamactl.spec import restartcheck, specvalue
+from ollamactl.spec.yamltree import unsafe
 
 _HANDLED = (
     "Environment", "EnvironmentFile", "UnsetEnvironment", "PassEnvironment", "ExecStart", "WantedBy", "RequiredBy",
@@ -41,7 +41,7 @@ _LIMITS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "MemoryHigh": ("memory_high", _size),
     "MemoryMax": ("memory_max", _size),
     "CPUQuota": ("cpu_quota", lambda text: f"{specvalue.cpu_quota(text)}%"),
-    "AllowedCPUs": ("cpus", lambda text: json.dumps(specvalue.cpus(text))),
+    "AllowedCPUs": ("cpus", lambda text: quoted(specvalue.cpus(text))),
     "Nice": ("nice", _number),
     "IOWeight": ("io_weight", _number),
     "TasksMax": ("tasks_max", _number),
@@ -52,8 +52,8 @@ _LIMITS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 
 def translate(server: Server, directives: Sequence[Directive]) -> Iterator[Entry | Left]:
     """Everything but the environment and the program."""
-    if described := last(directives, "Description"):
-        yield Entry(key="description", value=json.dumps(described.value, ensure_ascii=False), where=described.place)
+    if (described := last(directives, "Description")) and not unsafe(described.value):
+        yield Entry(key="description", value=quoted(described.value), where=described.place)
     yield from _restart(server, directives)
     yield from _limits(directives)
     yield from _order(server, directives)
@@ -100,7 +100,7 @@ def _order(server: Server, directives: Sequence[Directive]) -> Iterator[Entry]:
     units = dict.fromkeys(unit for each in given for unit in each.value.split() if _may_name(unit, server))
     if units:
         where = ", ".join(each.place for each in given)
-        yield Entry(key="after", value=f"[{', '.join(map(json.dumps, units))}]", where=where)
+        yield Entry(key="after", value=f"[{', '.join(map(quoted, units))}]", where=where)
 
 
 def _may_name(unit: str, server: Server) -> bool:

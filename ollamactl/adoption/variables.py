@@ -1,14 +1,15 @@
 """A server's environment as keys of the spec, read as Ollama reads it. Pure."""
 
-import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ollamactl.adoption.entry import Entry, Left
+from ollamactl.adoption.entry import Entry, Left, quoted
 from ollamactl.errors import WrongValueError
 from ollamactl.quantity import format_duration, format_size
 from ollamactl.spec import specaddress, specvalue, varchecks
 from ollamactl.spec.schema import load as load_schema
+from ollamactl.spec.yamltree import unsafe
 from ollamactl.units import envconfig
 from ollamactl.units.ollama_env import RESERVED, VARIABLES
 
@@ -16,6 +17,8 @@ CARDS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", 
 """What pins a server to cards; the first that is set tells which."""
 _UNIT_SETS = ("PATH", "LANG", "USER", "LOGNAME", "SHELL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID")
 _BACKENDS = ("cuda", "rocm", "vulkan", "cpu")
+_NO_TEXT = re.compile("[\ud800-\udfff\N{REPLACEMENT CHARACTER}]")
+"""What becomes of bytes that are no UTF-8."""
 _MIB = 1 << 20
 _FOREVER = 86400.0 * 365 * 100
 
@@ -70,13 +73,13 @@ def _address(value: Value | None, allow: Sequence[str] | None) -> Iterator[Entry
     except WrongValueError as error:
         yield Left(what="OLLAMA_HOST", where=where, why=f"{error}; 127.0.0.1 is written: {error.hint}")
         return
-    yield Entry(key="host", value=json.dumps(host), where=told)
+    yield Entry(key="host", value=quoted(host), where=told)
     if envconfig.is_loopback(host):
         return
     if allow is None:
         yield Entry(key="allow", value="[any]", where="as it was: everybody; better name networks: [192.168.1.0/24]")
     else:
-        networks = ", ".join(map(json.dumps, allow or ("127.0.0.1",)))
+        networks = ", ".join(map(quoted, allow or ("127.0.0.1",)))
         yield Entry(key="allow", value=f"[{networks}]", where="IPAddressAllow=")
 
 
@@ -109,11 +112,14 @@ def _cards(given: Mapping[str, Value], cards: int) -> Iterator[Entry | Left]:
     by_number = any(card.isdigit() for card in found)
     if by_number and name == CARDS[0] and cards > 1 and "CUDA_DEVICE_ORDER" not in given:
         told += "; CUDA counted the fastest first, ollamactl as nvidia-smi does: compare with `ollamactl gpus`"
-    yield Entry(key="gpus", value=f"[{', '.join(json.dumps(card) for card in found)}]", where=told)
+    yield Entry(key="gpus", value=f"[{', '.join(quoted(card) for card in found)}]", where=told)
 
 
-def _free(name: str, value: Value, *, secrets: bool) -> Entry:
+def _free(name: str, value: Value, *, secrets: bool) -> Entry | Left:
     """A variable that no key stands for."""
+    if unsafe(value.text) or _NO_TEXT.search(value.text):
+        why = "it has a line break, a control character or a byte that is no UTF-8: use a file for environment_files:"
+        return Left(what=name, where=value.where, why=why)
     secret = varchecks.looks_secret(name, value.text)
     where, text = value.where, value.text
     if name in VARIABLES and VARIABLES[name].boolean and envconfig.word(text):
@@ -121,7 +127,7 @@ def _free(name: str, value: Value, *, secrets: bool) -> Entry:
             where += "; Ollama takes it for true"
         text = "1" if envconfig.truth(text) else "0"
     group = "secrets" if secret else "environment"
-    return Entry(key=f"{group}.{name}", value=_quoted(text), where=where, hidden=secret and not secrets)
+    return Entry(key=f"{group}.{name}", value=quoted(text), where=where, hidden=secret and not secrets)
 
 
 def _keyed(name: str, value: Value) -> Iterator[Entry | Left]:
@@ -130,10 +136,6 @@ def _keyed(name: str, value: Value) -> Iterator[Entry | Left]:
         yield Entry(key=key, value=read(value.text), where=f"{name} in {value.where}")
     except (WrongValueError, ValueError) as error:
         yield Left(what=name, where=value.where, why=f"{error}; {key} keeps its default")
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _duration(text: str) -> str:
@@ -182,7 +184,7 @@ def _reserve_mib(text: str) -> str:
 
 def _origins(text: str) -> str:
     found = [specvalue.origin(word.strip()) for word in envconfig.word(text).split(",")]
-    return f"[{', '.join(map(_quoted, found))}]"
+    return f"[{', '.join(map(quoted, found))}]"
 
 
 def _backend(text: str) -> str:

@@ -1,6 +1,5 @@
 """The text that `adopt` writes: a spec with the origin of every value, and how the old units make room. Pure."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +8,7 @@ from itertools import groupby
 from shlex import quote
 from typing import Any
 
-from ollamactl.adoption.entry import Adopted, Entry
+from ollamactl.adoption.entry import Adopted, Entry, quoted
 from ollamactl.doctor import mend
 from ollamactl.doctor.host import Server
 from ollamactl.errors import Problem, Severity, listed
@@ -97,7 +96,7 @@ def _instance(adopted: Adopted, binary: str, store: str) -> Iterator[str]:
             "" if adopted.store == store else f", which is not the fleet's store, {store}"
         )
         yield _line("    ", "models", "", where)
-        yield from (f"      - {json.dumps(model)}" for model in adopted.models)
+        yield from (f"      - {quoted(model)}" for model in adopted.models)
     else:
         store = _plain(adopted.store) or "its store"
         yield f"    # models: [...]    none was found in {store}: write what it is to serve"
@@ -125,7 +124,7 @@ def _group_lines(group: str, rows: Sequence[Entry]) -> Iterator[str]:
         if row.hidden:
             yield f"    #   {name}: its value is in {_plain(row.where)}; `ollamactl adopt --secrets` writes it"
         else:
-            yield _line("      ", name, row.value, row.where)
+            yield _line("      ", _scalar(name), row.value, row.where)
 
 
 def _line(indent: str, key: str, value: str, where: str) -> str:
@@ -190,7 +189,7 @@ def _problems(adopted: Sequence[Adopted], store: str) -> Iterator[Problem]:
 
 
 def _scalar(text: str) -> str:
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _BARE.fullmatch(text) else quoted(text)
 
 
 def _plain(text: str) -> str:

@@ -32,6 +32,11 @@ _WORDS: dict[str, bool | None] = {
 _NOT_TEXT = frozenset("-+0123456789~nNtTfF")
 
 
+def unsafe(word: str) -> re.Match[str] | None:
+    """The first character that no text of a spec may have: it could not stand in a unit file, or in a message."""
+    return None if word.isprintable() else _UNSAFE.search(word)
+
+
 class Locations(Mapping[Path, Location]):
     """Where each value stands: a scalar at its own place, a list or mapping at the key that holds it."""
 
@@ -222,7 +227,7 @@ class _Builder:
 
     def _is_safe(self, word: str, spot: Spot, path: Path) -> bool:
         """Whether a text can stand in a unit file and in a message; if not, it has been noted."""
-        if word.isprintable() or not (bad := _UNSAFE.search(word)):
+        if not (bad := unsafe(word)):
             return True
         if bad[0] in "\n\r\x85\u2028\u2029":
             hint = "write it on one line; a block needs |- or >- instead of | or >"

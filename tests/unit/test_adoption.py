@@ -1,92 +1,22 @@
 """What adopt makes of a server's variables and directives, and that it is a spec."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ollamactl.adoption import directives, variables, write
 from ollamactl.adoption.adopted import adopt, named
-from ollamactl.adoption.entry import Adopted, Entry, Left
+from ollamactl.adoption.entry import Adopted, Entry
 from ollamactl.adoption.variables import Value
 from ollamactl.doctor import environ
 from ollamactl.doctor.environ import EnvironmentFile
-from ollamactl.doctor.host import Process, Server, Settings
+from ollamactl.doctor.host import Process, Settings
 from ollamactl.errors import SpecError
-from ollamactl.model import Fleet, Instance, RestartPolicy, Toggle
-from ollamactl.observed import Active, UnitState
-from ollamactl.spec import specfile
-
-UNIT = "/etc/systemd/system/ollama.service"
-DROP_IN = f"{UNIT}.d/override.conf"
-TEXT = """\
-[Unit]
-Description=Ollama Service
-After=network-online.target
-
-[Service]
-ExecStart=/usr/local/bin/ollama serve
-User=ollama
-Restart=always
-RestartSec=3
-Environment="PATH=/usr/bin:/bin"
-MemoryMax=24G
-ProtectSystem=full
-ExecStartPre=/bin/echo secret
-
-[Install]
-WantedBy=default.target
-"""
-
-
-def server(
-    assignments: Sequence[str] = (),
-    *,
-    texts: dict[str, str] | None = None,
-    files: Sequence[EnvironmentFile] = (),
-    unit: str = "ollama.service",
-    settings: Settings | None = None,
-    process: Process | None = None,
-) -> Server:
-    """One whose manager tells these variables."""
-    texts = {UNIT: TEXT} if texts is None else texts
-    usual = Settings(
-        files=tuple(texts), enabled=True, argv=("/usr/local/bin/ollama", "serve"), restart="always", restart_delay=3.0
-    )
-    return Server(
-        state=UnitState(name=unit, active=Active.ACTIVE, main_pid=7),
-        settings=settings or usual,
-        environment=environ.assemble(("LANG=C", "EDITOR=vi"), assignments, texts, files, ()),
-        environment_files=tuple(files),
-        texts=texts,
-        process=process or Process(),
-        store="/usr/share/ollama/.ollama/models",
-    )
-
-
-def text_of(*servers: Server, models: Sequence[str] = ("llama3:latest", "qwen:latest"), secrets: bool = False) -> str:
-    """The whole spec."""
-    taken: set[str] = set()
-    found = [adopt(each, models, name=named(each, models, taken), cards=2, secrets=secrets) for each in servers]
-    return write.spec(found, servers).text
-
-
-def fleet_of(
-    *servers: Server, models: Sequence[str] = ("llama3:latest", "qwen:latest"), secrets: bool = False
-) -> Fleet:
-    """What the spec says when it is read again."""
-    return specfile.load(text_of(*servers, models=models, secrets=secrets).encode(), name="fleet.yaml").fleet
-
-
-def instance(*assignments: str, secrets: bool = False) -> Instance:
-    """One server with these variables."""
-    (found,) = fleet_of(server(assignments), secrets=secrets).instances
-    return found
-
-
-def left(found: Adopted) -> dict[str, Left]:
-    """What was not carried over."""
-    return {each.what: each for each in found.left}
+from ollamactl.model import RestartPolicy, Toggle
+from ollamactl.spec.yamltree import unsafe
+from tests.unit.adopting import DROP_IN, TEXT, UNIT, fleet_of, left, server, text_of
 
 
 def test_the_official_service_becomes_an_instance_that_does_the_same() -> None:
@@ -237,6 +167,30 @@ def test_a_user_s_own_units_need_no_root() -> None:
     assert spec.take_over == ("systemctl --user disable --now ollama.service",)
     assert spec.go_back == ("ollamactl --user destroy", "systemctl --user enable --now ollama.service")
     assert "sudo" not in spec.text
+
+
+@given(
+    st.text(st.characters(blacklist_characters="\0"), min_size=1),
+    st.sampled_from(("A", "no", "true", "MY_TOKEN")),
+)
+def test_any_value_comes_through_as_it_is(text: str, name: str) -> None:
+    file = EnvironmentFile(path="/etc/\x1b[1m\n#: x", optional=False, text="")
+    found = environ.Environment(given={name: environ.Given(text, file.path)})
+
+    one = replace(server(files=[file]), environment=found)
+    (made,) = fleet_of(one, secrets=True).instances
+
+    carried = dict((*made.environment, *made.secrets))
+    lost = unsafe(text) or any(
+        letter in "\N{REPLACEMENT CHARACTER}" or letter.encode(errors="ignore") == b"" for letter in text
+    )
+    assert carried == ({} if lost else {name: text})
+    assert (name in left(adopt(one, (), name="a", cards=0))) is bool(lost)
+
+
+@given(st.text(alphabet='[]Service=Exec \\\n#;"A'))
+def test_any_text_of_a_unit_is_read(text: str) -> None:
+    assert fleet_of(server(texts={UNIT: text}))
 
 
 def test_a_second_store_is_named_with_the_command_that_brings_its_models() -> None:
