@@ -165,11 +165,10 @@ def test_servers_with_cards_are_in_the_groups_of_their_nodes(fleet: FleetHost) -
 
 @pytest.mark.parametrize("name", ["uuid", "amd", "all"])
 def test_a_server_with_cards_is_little_exposed(fleet: FleetHost, name: str) -> None:
-    # Offline, because the running manager counts 127.0.0.1/32 as more than localhost, though it is less: 0.1 more.
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"ollama@{name}.service"]
-    said = fleet.machine.run(command).stdout
+    """As README says; 0.2 more than without cards. 127.0.0.1/32 counts as more than localhost, though it is less."""
+    said = fleet.machine.run(["systemd-analyze", "security", "--no-pager", f"ollama@{name}.service"]).stdout
 
-    assert float(said.rpartition("exposure level for")[2].split()[1]) <= 1.2
+    assert float(said.rpartition("exposure level for")[2].split()[1]) <= 1.3
 
 
 def test_the_drivers_helper_is_told_the_cards_and_may_make_their_nodes_alone(fleet: FleetHost) -> None:
