@@ -116,8 +116,11 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
                 instance=step.instance,
                 severity=Severity.WARNING,
                 message=f"{words} now, and a {step.kind} cuts that off",
-                hint="let it finish first with: --when-idle",
+                hint=_HANGS if words.endswith(runners.SILENT) else "let it finish first with: --when-idle",
             )
+
+
+_HANGS = "if it hangs, that mends it; if it only takes its time, let it finish first with: --when-idle"
 
 
 def _weaker(planned: Planned) -> Iterable[Problem]:

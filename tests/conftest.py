@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(SYSTEM):
             item.add_marker(pytest.mark.system)
-            if "machine" in getattr(item, "fixturenames", ()):
+            if {"machine", "serving"} & set(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

@@ -122,3 +122,15 @@ def test_make_targets_in_the_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.M))
 
     assert set(re.findall(r"^    make ([a-z]+)", README + HACKING, re.M)) <= targets
+
+
+def test_every_fault_is_told_with_a_test_that_there_is() -> None:
+    text = (TOP / "docs/faults.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) > 30
+    for fault, _, tests in rows[1:]:
+        named = re.findall(r"`((?:soak/)?test_\w+\.py)::(test_\w+)`", tests)
+        assert named, f"docs/faults.md names no test of: {fault}"
+        for module, name in named:
+            path = TOP / "tests" / (module if "/" in module else f"system/{module}")
+            assert f"\ndef {name}(" in path.read_text(), f"docs/faults.md: there is no {name} in {path.name}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from ollamactl.host import inflight, processes
 from ollamactl.proving import probe
 
+SILENT = "does not answer"
 _ANSWER_SECONDS = 2.0
 _NAMES = ("llama-server", "runner")
 """The program's name, or Ollama's own subcommand (llm/ in Ollama)."""
@@ -55,7 +56,7 @@ def _at_work(runner: Runner) -> str:
     except probe.Unreachable:
         return "it is loading a model"
     except probe.Silent:
-        return f"its runner (pid {runner.pid}) does not answer"
+        return f"its runner (pid {runner.pid}) {SILENT}"
     except probe.Strange as error:
         if "answers 503" in str(error):  # what llama-server says of every path while it loads
             return "it is loading a model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.system.faults import CHANGED, broken, serving, untouched
-from tests.system.fleethost import UNITS, FleetHost, unit
+from tests.system.fleethost import TEMPLATE, UNITS, FleetHost, drop_in, unit
 from tests.system.recorded import FLEET, NAMES, listing
 
 __all__ = ["serving"]
@@ -75,3 +75,16 @@ def test_a_user_or_group_that_there_is_not_is_told_and_the_others_are_brought_ba
     assert serving.environ(11435)["OLLAMA_CONTEXT_LENGTH"] == "4096"
     assert all(proof["ok"] for proof in serving.applied(FLEET).proofs.values()), "the drop-in is gone"
     assert serving.states(*NAMES) == dict.fromkeys(NAMES, "active")
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, f"{UNITS}/{unit('llama3')}", drop_in("llama3")])
+def test_a_file_of_somebody_else_in_our_place_is_told_while_the_fleet_serves(serving: FleetHost, path: str) -> None:
+    """A template, a whole unit of an instance's name, and a drop-in that lost the line that says whose it is."""
+    serving.applied(FLEET)
+    saved = f"if [ -e {path} ]; then mv {path} /root/saved; fi; printf '[Service]\\nExecStart=/bin/true\\n' >{path}"
+    back = f"rm {path}; if [ -e /root/saved ]; then mv /root/saved {path}; fi"
+    with untouched(serving), broken(serving, saved, back):
+        ran = serving.apply(CHANGED)
+
+    assert (ran.code, ran.changed, [error.partition(": ")[0] for error in ran.errors]) == (1, False, [path])
+    assert ran.hints == [f"look at it, then move it away: mv {path} {path}.mine"]
