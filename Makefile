@@ -23,7 +23,8 @@ demo:
 bench:
 	$(RUN) bench
 soak:
-	SOAK_SPECS=$(or $(SPECS),100000) SOAK_VALUES=$(or $(VALUES),10000) SOAK_INSTANCES=1000 SOAK_SECONDS=100 $(RUN) soak
+	SOAK_SPECS=$(or $(SPECS),100000) SOAK_VALUES=$(or $(VALUES),10000) SOAK_INSTANCES=1000 SOAK_SECONDS=100 OLLAMACTL_KILLS=200 \
+	$(RUN) soak
 clean:
 	$(PYTHON) -m tests.lab clean
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ollamactl import cardchecks, interrupt
+from ollamactl import interrupt
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import NotPermitted, Problem, Severity, listed
 from ollamactl.files import File
@@ -20,7 +20,7 @@ from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
 from ollamactl.protocols import Tell
 from ollamactl.proving.probe import dial_address
 from ollamactl.spec.source import Source
-from ollamactl.units import serverenv
+from ollamactl.units import cardchecks, serverenv
 from ollamactl.units.serverenv import Note, ServerEnvironment
 from ollamactl.workflow import (
     Applied,

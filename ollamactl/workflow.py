@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ollamactl import cardchecks
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
@@ -25,7 +24,7 @@ from ollamactl.proving.proof import Expected
 from ollamactl.proving.verify import expectations
 from ollamactl.spec.declared import Declared
 from ollamactl.spec.source import Source, same_file
-from ollamactl.units import record
+from ollamactl.units import cardchecks, record
 
 LOCK = "/run/ollamactl.lock"
 """Not in /run/lock, where everybody may put a file first."""

@@ -122,9 +122,9 @@ def bench() -> int:
 
 
 def soak() -> int:
-    """All of what every `make test` runs a small share of; SOAK_SPECS and SOAK_VALUES say how many."""
+    """All of what every `make test` runs a small share of; variables of the Makefile say how many."""
     subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
-    return pytest("-n", "2", "--dist", "loadgroup", "tests/soak")
+    return pytest("-n", "2", "--dist", "loadgroup", "tests/soak", "tests/system/test_killed.py")
 
 
 def pytest(*arguments: str) -> int:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ollamactl.cardchecks import problems
 from ollamactl.errors import Severity
 from ollamactl.facts import Facts, Gpu, Layout
 from ollamactl.model import Backend, Fleet, Hardening, Instance, Store
+from ollamactl.units.cardchecks import problems
 from tests.unit.cards import HOST, A, B, S, instance
 
 
