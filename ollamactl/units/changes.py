@@ -67,7 +67,7 @@ _UNSET = {
     "state": "running",
 }
 _CONSEQUENCE = re.compile(  # of host, gpus, egress, allow and limits.memory_max, which are told
-    r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/(?:sys/fs/cgroup|run)/.*"
+    r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
     r"|ProtectControlGroups=strict|IPAddressDeny="
 )
 _VULKAN = "OLLAMA_VULKAN"

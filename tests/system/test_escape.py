@@ -21,7 +21,10 @@ TABLE = list(DOCUMENT.partition("| After | How | Result |\n|---|---|---|\n")[2].
 
 SOCKETS = """
 import os, socket, sys, time
-PLACES = {"/run/group.sock": 0o660, "/srv/public.sock": 0o666, "/run/public.sock": 0o666, "\\0of-the-host": 0}
+PLACES = {
+    "/run/systemd/resolve/io.systemd.Resolve": 0o666, "/run/group.sock": 0o660, "/srv/public.sock": 0o666,
+    "/run/public.sock": 0o666, "\\0of-the-host": 0,
+}
 for path, mode in PLACES.items():
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)

@@ -106,12 +106,9 @@ def test_what_a_server_reaches(fleet: FleetHost, port: int, reached: set[str]) -
     assert tried == {each: "" if each in reached else BLOCKED for each in DESTINATIONS}
 
 
-@pytest.mark.parametrize(
-    ("port", "errno"), [(11501, "ENOENT"), (11502, ""), (11504, ""), (11505, "ENOENT"), (11508, "")],
-    ids=["closed", "compat", "open", "lan", "anybody"],
-)  # fmt: skip
-def test_who_may_look_up_names_finds_the_resolver(fleet: FleetHost, port: int, errno: str) -> None:
-    assert attempt(fleet, port, "read", path=RESOLV_CONF).errno == errno
+@pytest.mark.parametrize("port", [11501, 11502, 11504], ids=["closed", "compat", "open"])
+def test_a_server_that_may_look_up_names_finds_out_where(fleet: FleetHost, port: int) -> None:
+    assert attempt(fleet, port, "read", path=RESOLV_CONF).data == "nameserver 127.0.0.53\n"
 
 
 def clients(fleet: FleetHost, port: int, ways: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
