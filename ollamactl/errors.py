@@ -147,5 +147,5 @@ class Interrupted(OllamactlError):
     def __init__(self, signal: str) -> None:
         super().__init__(
             f"interrupted by {signal}",
-            hint="the same command goes on from here; what was queued goes on by itself: ollamactl status",
+            hint="the same command goes on from here; what is left to do: ollamactl plan",
         )

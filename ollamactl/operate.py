@@ -17,6 +17,7 @@ from ollamactl.outcome import Outcome
 from ollamactl.planning import lost
 from ollamactl.planning.dependents import with_dependents
 from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
+from ollamactl.planning.reconcile import OLDER
 from ollamactl.protocols import Tell
 from ollamactl.proving.probe import dial_address
 from ollamactl.spec.source import Source
@@ -98,6 +99,7 @@ def verify(
     """
     compiled = compile_spec(host, source) if source else compile_installed(host)
     planned = make_plan(host, compiled)
+    stale = () if source else tuple(_stale(planned))
     gone = () if source else lost.proofs(planned.observed, compiled.fleet.instances)
     if not source and not gone and not compiled.fleet.instances:
         raise nothing_installed(host)
@@ -106,8 +108,20 @@ def verify(
     applied = carry_out(host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell)
     outcome = applied.outcome
     outcome.proofs += tuple(proof for proof in gone if not wanted or proof.instance in wanted)
-    told = (p for p in planned.problems if not p.instance or not wanted or p.instance in wanted)
+    told = (p for p in (*planned.problems, *stale) if not p.instance or not wanted or p.instance in wanted)
     return replace(applied, planned=replace(planned, problems=(*told, *_left_open(outcome))))
+
+
+def _stale(planned: Planned) -> Iterable[Problem]:
+    """Servers that run with another configuration than the one installed, whatever they answer."""
+    for step in planned.plan.of(StepKind.RESTART):
+        if step.cause == OLDER:
+            yield Problem(
+                path=step.subject,
+                instance=step.instance,
+                message=f"{OLDER} than the one that is installed",
+                hint=f"finish what was begun: sudo ollamactl apply; or: sudo ollamactl restart {step.instance}",
+            )
 
 
 def proving(planned: Planned, *, patient: bool, only: Collection[str] = ()) -> Plan:

@@ -169,6 +169,7 @@ def undone_text(outcome: Outcome, *, verbose: bool = False) -> str:
     if outcome.ok:
         proved = f"; {_proved(outcome.proofs)} again" if outcome.proofs else ""
         lines.append(f"Rolled back: everything is as it was before{proved}. (--keep-going leaves the new state.)")
+        lines.append("The spec still says what failed: mend it before the next apply.")
     else:
         lines.append("FAILED to roll back. See how it is: ollamactl status; then apply a spec that works")
     return "\n".join(lines)

@@ -87,8 +87,7 @@ def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
     else:
         target = history.read(number)
     compiled = compile_files(host, history.files(target))
-    planned = make_plan(host, compiled)
-    return target, replace(planned, problems=(*planned.problems, *cut_off(planned)))
+    return target, make_plan(host, compiled)
 
 
 def destroy(host: Host, options: Options, tell: Tell) -> Applied:
@@ -110,6 +109,11 @@ def _change(
         return carry_out(
             host, planned, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle
         )
+    if options.canary:
+        limit(planned.fleet, [options.canary])
+    if options.when_idle is None:
+        for warning in cut_off(planned):
+            tell(warning.instance, f"{warning.severity}: {warning.message}")
     history = History(host.layout)
     started = history.begin(_generation(host, planned, command, of), spec, _wanted(host, planned, options))
     try:
@@ -188,7 +192,6 @@ def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Ap
         return carry_out(
             host, planned, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle
         )
-    limit(planned.fleet, [options.canary])
     needed = not_installed(planned.fleet, planned.observed, options.canary)
     alone = make_plan(host, planned.compiled, only=[options.canary, *needed])
     first = carry_out(host, alone, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle)

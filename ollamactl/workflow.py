@@ -102,7 +102,7 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
     replaced = _replaced(host, planned, only, wanted=replacing)
-    return replace(planned, problems=(*replaced, *planned.problems, *cut_off(planned), *_weaker(planned)))
+    return replace(planned, problems=(*replaced, *planned.problems, *_weaker(planned)))
 
 
 def cut_off(planned: Planned) -> Iterable[Problem]:
@@ -114,7 +114,7 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
                 path=step.subject,
                 instance=step.instance,
                 severity=Severity.WARNING,
-                message=f"{words} now, and a {step.kind} cuts that off",
+                message=f"{words} now, which a {step.kind} cuts off",
                 hint=_HANGS if words.endswith(runners.SILENT) else "let it finish first with: --when-idle",
             )
 

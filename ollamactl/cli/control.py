@@ -83,7 +83,9 @@ def restart(settings: Settings, names: tuple[str, ...], timeout: float) -> Resul
 @click.option(
     "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with."
 )
-@click.option("--since", metavar="TIME", help="From this time on, as journalctl reads it.")
+@click.option(
+    "--since", metavar="TIME", help="From this time on: 10m for the last ten minutes, or as journalctl reads it."
+)
 def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, since: str | None) -> Result:
     """Show the servers' journal, as journalctl does.
 

@@ -102,7 +102,7 @@ def _plan(
         command=name,
         exit_code=ExitCode.FAILED if planned.errors else code,
         changed=bool(steps.changes),
-        problems=planned.problems,
+        problems=(*planned.problems, *workflow.cut_off(planned)),
         data={"steps": report.plan_data(steps, diff=diff)},
         text=text,
     )

@@ -59,7 +59,7 @@ def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, 
     Without NUMBER to the one before.
     The files come back exactly as they were. The spec file stays as it is: the next apply would bring its state again.
     """
-    from ollamactl import report, transaction
+    from ollamactl import report, transaction, workflow
     from ollamactl.cli.fleet import applied_result, progress
     from ollamactl.output import Progress
 
@@ -70,7 +70,7 @@ def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, 
             command="rollback",
             exit_code=ExitCode.FAILED if planned.errors else ExitCode.OK,
             changed=bool(planned.plan.changes),
-            problems=planned.problems,
+            problems=(*planned.problems, *workflow.cut_off(planned)),
             data={"to": target.number, "steps": report.plan_data(planned.plan, diff=diff)},
             text=f"Back to generation {target.number}.\n{report.plan_text(planned.plan, diff=diff)}",
         )

@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from ollamactl.quantity import parse_duration
 
 _TIMEOUT = 5.0
 _PLACES = (Path("/var/log/journal"), Path("/run/log/journal"))
@@ -61,7 +64,7 @@ def follow_command(
 ) -> list[str]:
     """The journalctl command that shows the units' logs, for `logs` to become; several are told apart by their unit.
 
-    `since` is a time as journalctl reads it (systemd.time(7)).
+    `since` is a time as journalctl reads it (systemd.time(7)), or a duration back from now.
     """
     command = ["journalctl"]
     if len(units) > 1:
@@ -71,6 +74,9 @@ def follow_command(
     if lines is not None:
         command.append(f"--lines={lines}")
     if since:
+        with suppress(ValueError):
+            parse_duration(since)
+            since = f"-{since}"
         command.append(f"--since={since}")
     return [*command, *(_unit_option(unit, user) for unit in units)]
 

@@ -118,12 +118,13 @@ def _start_or_restart(
     if not why:
         return None, ""
     known = [*causes.get("", ()), *causes.get(instance.name, ())]
-    if why == _OLDER and known:
+    if why == OLDER and known:
         return StepKind.RESTART, ", ".join(dict.fromkeys(known))
     return StepKind.RESTART, why
 
 
-_OLDER = "it runs with an older configuration"
+OLDER = "it runs with an older configuration"
+"""The cause of a restart that nothing else explains: an apply was ended before it, or made for others only."""
 
 
 def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], observed: Observed) -> str:
@@ -134,9 +135,9 @@ def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], obs
     config = running.config or on_disk
     template = f"{layout.unit_dir}/{TEMPLATE}"
     if config != _digest(_CONFIG, wanted[drop_in].data):
-        return _OLDER
+        return OLDER
     if on_disk == config and _edited((template, drop_in), wanted, observed):
-        return _OLDER
+        return OLDER
     secret_path = f"{layout.secrets}/{instance.name}.env"
     secret = wanted.get(secret_path)
     seen = _seen(observed, secret_path)

@@ -27,7 +27,7 @@ def test_a_runner_that_hangs_is_told_kept_by_when_idle_and_mended_by_a_restart(h
 
     silent = f"its runner (pid {runner}) does not answer"
     told = next(row for row in plan.envelope["problems"] if silent in row["message"])
-    assert (told["path"], told["message"]) == (unit("llama3"), f"{silent} now, and a restart cuts that off")
+    assert (told["path"], told["message"]) == (unit("llama3"), f"{silent} now, which a restart cuts off")
     assert told["hint"].startswith("if it hangs, that mends it; ")
     assert (patient.code, patient.envelope["data"]["rollback"]["ok"]) == (1, True)
     assert patient.errors == [f"{unit('llama3')}: it was not restarted: {silent}, still after 500ms"]

@@ -182,7 +182,7 @@ def test_an_apply_when_idle_cuts_none_of_a_queue_off(fleet: FleetHost) -> None:
         "seq 80 | xargs -P 80 -I{} curl -sS -o /dev/null -w '%{http_code}/%{exitcode}\\n' --data @/root/body.json "
         "http://127.0.0.1:11435/api/generate"
     )
-    fleet.wait_for(lambda: any("and a restart cuts" in note for note in changed(fleet, spec, "plan").notes))
+    fleet.wait_for(lambda: any("which a restart cuts" in note for note in changed(fleet, spec, "plan").notes))
     started = fleet.invocations("mistral")
 
     ran = changed(fleet, spec, "apply", "--when-idle")

@@ -49,6 +49,7 @@ def test_a_person_reads_what_failed_and_that_it_was_taken_back(host: FleetHost) 
 
     assert "FAIL  llama3" in text
     assert "Rolled back: everything is as it was before; 1 of 1 server proved again." in text
+    assert text.splitlines()[-1] == "The spec still says what failed: mend it before the next apply."
     assert "shows the state now" not in text
 
 
@@ -118,6 +119,7 @@ def test_a_canary_that_there_is_not_changes_nothing(host: FleetHost) -> None:
 
     assert (ran.code, ran.errors) == (2, [": there is no instance 'lama'"])
     assert listing(host) == before
+    assert len(generations(host)) == 1
 
 
 def test_a_second_one_that_does_not_want_to_wait_says_who_is_at_work(host: FleetHost) -> None:

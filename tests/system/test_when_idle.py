@@ -35,15 +35,15 @@ def test_without_when_idle_a_restart_cuts_off_what_is_in_flight(host: FleetHost)
 
 def test_when_idle_waits_for_who_is_at_work_and_for_nobody_else(host: FleetHost) -> None:
     host.applied(RUNNER)
-    asking = generating(host, 3_000)
+    asking = generating(host, 8_000)
     started = host.invocations(*NAMES)
     applying = host.machine.popen(["ollamactl", "apply", SPEC, "--when-idle"])
     host.wait_for(lambda: host.invocations("mistral")["mistral"] != started["mistral"])
     assert host.invocations("llama3")["llama3"] == started["llama3"]
 
-    stdout, stderr = applying.communicate(timeout=30)
+    stdout, stderr = applying.communicate(timeout=60)
 
-    assert asking.communicate(timeout=10)[0] == "200"
+    assert asking.communicate(timeout=20)[0] == "200"
     assert applying.returncode == 0, stdout
     assert "llama3: it is answering 1 request: waiting until it is done" in stderr
     assert host.invocations("llama3")["llama3"] != started["llama3"]
