@@ -1,6 +1,6 @@
 """Who can reach a file (servers run as users without rights of their own), and who can put another in its place."""
 
-# ruff: noqa: PTH115, PTH116, PTH120
+# ruff: noqa: PTH116, PTH120
 import os
 import stat
 from collections.abc import Iterator
@@ -31,21 +31,41 @@ def others_may(path: str, rights: int) -> bool:
 def writers(path: str) -> Iterator[tuple[str, str]]:
     """Places on the way to the file, it included, that somebody other than root can change, and who that is."""
     sticky = False
-    for place in _passed(path):
-        try:
-            about = os.lstat(place)
-        except OSError:
-            return
-        # Nobody writes to a link; where a folder is sticky, an entry's owner can put another in its place (unlink(2)).
-        if (not stat.S_ISLNK(about.st_mode) or sticky) and (who := _writer(about)):
-            yield place, who
-        sticky = bool(about.st_mode & stat.S_ISVTX)
+    with suppress(OSError):
+        for place, about in _passed(path):
+            # Nobody writes to a link; in a sticky folder an entry's owner can put another in its place (unlink(2))
+            if (not stat.S_ISLNK(about.st_mode) or sticky) and (who := _writer(about)):
+                yield place, who
+            sticky = bool(about.st_mode & stat.S_ISVTX)
 
 
-def _passed(path: str) -> Iterator[str]:
-    """Every folder and link that a look-up passes, and the file, as path_resolution(7) says."""
+def led(path: str) -> tuple[str, int, str]:
+    """Where a path leads, who owns that, and the first link on the way that somebody else than root or he has made.
+
+    Whoever may make a link can lead root to any place; where the place is his own, too, he gains nothing by it.
+    Raises OSError.
+    """
+    real, owner, links = "/", 0, []
+    for place, about in _passed(path):
+        if stat.S_ISLNK(about.st_mode):
+            links.append((place, about.st_uid))
+        else:
+            real, owner = place, about.st_uid
+    return real, owner, next((place for place, maker in links if maker not in (0, owner)), "")
+
+
+def astray(path: str) -> str:
+    """That link; empty where there is none."""
+    try:
+        return led(path)[2]
+    except OSError:
+        return ""
+
+
+def _passed(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every folder and link that a look-up passes, and the file, as path_resolution(7) says. Raises OSError."""
     at, names, links = "/", path.split("/"), 40
-    yield at
+    yield at, os.lstat(at)
     while names and links:
         name = names.pop(0)
         if name == "..":
@@ -53,10 +73,15 @@ def _passed(path: str) -> Iterator[str]:
         if name in ("", ".", ".."):
             continue
         place = os.path.join(at, name)  # noqa: PTH118
-        yield place
+        # Asked of the open link: who may exchange it can't have one's owner go with another one's target
+        fd = os.open(place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            target = os.readlink(place)
-        except OSError:
+            about = os.fstat(fd)
+            target = os.readlink("", dir_fd=fd) if stat.S_ISLNK(about.st_mode) else None
+        finally:
+            os.close(fd)
+        yield place, about
+        if target is None:
             at = place
             continue
         names, links = [*target.split("/"), *names], links - 1

@@ -9,10 +9,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ollamactl.errors import HostError
 from ollamactl.facts import Manifest
+from ollamactl.host import reach
 from ollamactl.host.oserrors import translate
 from ollamactl.modelname import ModelName
 
@@ -31,7 +34,7 @@ def read(models_dir: Path, *, wanted: Collection[ModelName] | None = None) -> Ma
     outside the store. Raises NotPermitted or HostError where the store is there and can't be read.
     """
     base = os.path.realpath(models_dir)
-    inside = tuple(f"{os.path.realpath(f'{base}/{name}')}/" for name in (".", "manifests", "blobs"))
+    inside = dict(_trusted(os.path.abspath(models_dir)))  # noqa: PTH100
     paths = [name.manifest_path for name in wanted] if wanted is not None else _list(f"{base}/manifests")
     found = {}
     for path in sorted(set(paths)):
@@ -39,6 +42,18 @@ def read(models_dir: Path, *, wanted: Collection[ModelName] | None = None) -> Ma
         if model and (data := _read(f"{base}/manifests/{path}", inside)) is not None:
             found[model] = Manifest(model=model, path=path, data=data, digest=digest(data))
     return found
+
+
+def _trusted(base: str) -> Iterator[tuple[str, int]]:
+    """The folders that may hold manifests, with their owners: the store's own, and where its links lead.
+
+    Root reads for users who see nothing but the copy: it goes by no link to what the link's maker may not read.
+    """
+    for folder in (base, f"{base}/manifests", f"{base}/blobs"):
+        with suppress(OSError):
+            real, owner, strayed = reach.led(folder)
+            if os.geteuid() or not strayed:
+                yield f"{real}/", owner
 
 
 def listed_as(path: str) -> str:
@@ -104,8 +119,8 @@ def _names(folder: str) -> Iterable[str]:
         raise translate(error, "list models", folder) from error
 
 
-def _read(path: str, inside: tuple[str, ...]) -> bytes | None:
-    """The file's bytes; None where there is none, or where it is none of the store's."""
+def _read(path: str, inside: Mapping[str, int]) -> bytes | None:
+    """The file's bytes; None where there is none, or where it is none of the store's. `inside` are folders' owners."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -116,8 +131,12 @@ def _read(path: str, inside: tuple[str, ...]) -> bytes | None:
         # Asked of the open file: whoever may write to the store can't change the answer, and so can't have root copy
         # a file of somebody else's into a unit's view.
         real, about = os.readlink(f"/proc/self/fd/{fd}"), os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_MANIFEST or not real.startswith(inside):
+        owner = next((owner for folder, owner in inside.items() if real.startswith(folder)), None)
+        if owner is None or not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_MANIFEST:
             return None
+        if not os.geteuid() and about.st_uid != owner and not about.st_mode & stat.S_IROTH:
+            # The copy will be everybody's to read. Who owns the folder may have moved the file there.
+            raise HostError(f"{path}: only its owner may read this manifest", hint=f"`sudo chmod o+r {path}`")
         return os.read(fd, _MAX_MANIFEST)
     except OSError as error:
         raise translate(error, "read the model's manifest", path) from error

@@ -32,6 +32,9 @@ def find(
     `present` lists the models that there are; it is asked only where one is missing.
     """
     base = os.fspath(models_dir)
+    if others and (link := next(filter(None, map(reach.astray, (base, f"{base}/manifests", f"{base}/blobs"))), "")):
+        yield _strayed(link)
+        return
     if wrong := _wrong_folder(base, root, wanted.models):
         yield wrong
         return
@@ -66,6 +69,13 @@ def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | Non
         message += f", but there is one in {listed(elsewhere)}"
         return Problem(message=message, hint=_write(elsewhere[0]), path=base)
     return Problem(message=message, hint=_pull(base, wanted[0] if wanted else "MODEL"), path=base)
+
+
+def _strayed(link: str) -> Problem:
+    """Servers would see, and root would copy, what the link's maker may have no right to."""
+    target = os.path.realpath(link)
+    message = f"{link} is a link that its owner, not root, made to {target}, which is not theirs"
+    return Problem(message=message, hint=f"if it shall lead there: `sudo chown -h root {link}`", path=link)
 
 
 def _stores(root: Path) -> Sequence[str]:
