@@ -14,6 +14,9 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "ollamactl"
 
+DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
+"""Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
+
 PURE = {
     "adoption",
     "adoption.adopted",
@@ -24,17 +27,7 @@ PURE = {
     "adoption.write",
     "chronicle",
     "doctor",
-    "doctor.cards",
-    "doctor.environ",
-    "doctor.finding",
-    "doctor.host",
-    "doctor.judge",
-    "doctor.listening",
-    "doctor.mend",
-    "doctor.stores",
-    "doctor.supervision",
-    "doctor.tell",
-    "doctor.variables",
+    *(f"doctor.{name}" for name in DOCTOR.split()),
     "errors",
     "facts",
     "files",
@@ -101,7 +94,9 @@ PURE = {
 EDGE = {
     "adoption.gather",
     "clearing",
+    "doctor.beside",
     "doctor.gather",
+    "doctor.places",
     "doctor.services",
     "drain",
     "history",

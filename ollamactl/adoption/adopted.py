@@ -7,7 +7,8 @@ from ollamactl.adoption import directives, settings, variables
 from ollamactl.adoption.directives import Directive
 from ollamactl.adoption.entry import Adopted, Entry, Left
 from ollamactl.adoption.variables import Value
-from ollamactl.doctor.host import STOCK, Server
+from ollamactl.doctor.host import STOCK
+from ollamactl.doctor.server import Server
 from ollamactl.errors import WrongValueError
 from ollamactl.model import instance_name
 from ollamactl.modelname import ModelName

@@ -6,7 +6,7 @@ from typing import Any
 
 from ollamactl.adoption.directives import Directive, last
 from ollamactl.adoption.entry import Entry, Left, quoted
-from ollamactl.doctor.host import Server
+from ollamactl.doctor.server import Server
 from ollamactl.errors import WrongValueError
 from ollamactl.model import Restart
 from ollamactl.quantity import format_duration, format_size

@@ -10,7 +10,7 @@ from typing import Any
 
 from ollamactl.adoption.entry import Adopted, Entry, quoted
 from ollamactl.doctor import mend
-from ollamactl.doctor.host import Server
+from ollamactl.doctor.server import Server
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.model import Fleet, instance_name
 from ollamactl.spec import starter

@@ -1,11 +1,11 @@
 """All that is wrong with a host, the worst first. Pure."""
 
-from ollamactl.doctor import cards, listening, stores, supervision, variables
+from ollamactl.doctor import cards, listening, program, stores, supervision, variables
 from ollamactl.doctor.finding import Finding
 from ollamactl.doctor.host import Host
 from ollamactl.errors import Severity
 
-_SUBJECTS = (supervision, listening, variables, cards, stores)
+_SUBJECTS = (supervision, program, listening, variables, cards, stores)
 """A module each, in the order in which a person would look."""
 
 

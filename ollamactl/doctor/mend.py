@@ -3,7 +3,8 @@
 import shlex
 
 from ollamactl.doctor.finding import Mend
-from ollamactl.doctor.host import Server
+from ollamactl.doctor.server import Server
+from ollamactl.observed import Active
 
 
 def edit(server: Server, lines: str, *, why: str = "") -> Mend:
@@ -27,13 +28,22 @@ def remove(server: Server, name: str, *, why: str = "") -> Mend:
 
 
 def restart(server: Server) -> str:
-    """The command, in backquotes."""
-    return f"`{server.systemctl} restart {server.unit}`"
+    """The command, in backquotes; where starts have failed, their count goes first, or systemd may refuse another."""
+    state = server.state
+    again = f"`{server.systemctl} restart {server.unit}`"
+    if state.active is Active.FAILED or state.restarts or state.crash_looping:
+        return f"`{server.systemctl} reset-failed {server.unit}`, {again}"
+    return again
 
 
 def sudo(server: Server) -> str:
     """What stands before a command that changes what the unit's manager reads."""
     return "" if server.user_manager else "sudo "
+
+
+def quoted(path: str) -> str:
+    """A path as a shell reads it back."""
+    return shlex.quote(path)
 
 
 def environment_file(server: Server, name: str) -> str:

@@ -1,19 +1,29 @@
 """How systemd keeps a server running, or does not: crash loops, limits, masks, files that it has not read. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ollamactl.doctor import mend
 from ollamactl.doctor.finding import Finding, Mend, Trap
-from ollamactl.doctor.host import STOCK, Host, Server
-from ollamactl.errors import Severity
+from ollamactl.doctor.host import STOCK, Host
+from ollamactl.doctor.server import Server
+from ollamactl.errors import Severity, listed
 from ollamactl.observed import Active
 from ollamactl.quantity import format_duration
+from ollamactl.units.ollama_env import VARIABLES
 
 MANY = 3
 """Automatic restarts that are more than bad luck."""
 FRESH = 60.0
 """Seconds; a server that has been up for longer has got over its crashes."""
 _LIMIT = "[Unit]\nStartLimitIntervalSec=5min\nStartLimitBurst=5\n"
+_TYPES = {
+    "notify": "a message that Ollama never sends",
+    "notify-reload": "a message that Ollama never sends",
+    "dbus": "a name on the bus that Ollama never takes",
+    "forking": "the command to end, which it does not",
+    "oneshot": "the command to end, which it does not",
+}
+"""Type= -> what a start waits for."""
 
 
 def findings(host: Host) -> Iterator[Finding]:
@@ -21,8 +31,12 @@ def findings(host: Host) -> Iterator[Finding]:
     for server in host.servers:
         yield from _loops(server)
         yield from _endless(server)
+        yield from _type(server)
+        yield from _kill_mode(server)
         yield from _unread(server)
+        yield from _unheeded(server)
     yield from _masked(host)
+    yield from _broken(host)
 
 
 def _loops(server: Server) -> Iterator[Finding]:
@@ -72,6 +86,29 @@ def _endless(server: Server) -> Iterator[Finding]:
     )
 
 
+def _type(server: Server) -> Iterator[Finding]:
+    if waits := _TYPES.get(server.settings.type):
+        yield Finding(
+            trap=Trap.TYPE_WAITS,
+            severity=Severity.ERROR,
+            unit=server.unit,
+            message=f"its start never ends: systemd waits for {waits}, and gives up at the time-out",
+            evidence=(f"Type={server.settings.type}, {server.state.words}",),
+            mend=mend.edit(server, "[Service]\nType=exec\n"),
+        )
+
+
+def _kill_mode(server: Server) -> Iterator[Finding]:
+    if server.settings.kill_mode in ("process", "none"):
+        yield Finding(
+            trap=Trap.RUNNERS_OUTLIVE,
+            unit=server.unit,
+            message="a stop or a crash leaves its runners behind, and they keep their memory and VRAM",
+            evidence=(f"KillMode={server.settings.kill_mode}",),
+            mend=mend.edit(server, "[Service]\nKillMode=control-group\n"),
+        )
+
+
 def _unread(server: Server) -> Iterator[Finding]:
     if server.state.need_reload:
         yield Finding(
@@ -83,9 +120,32 @@ def _unread(server: Server) -> Iterator[Finding]:
         )
 
 
+def _unheeded(server: Server) -> Iterator[Finding]:
+    """Names alone: what a variable holds may be a password."""
+    process, environment = server.process.environment, server.environment
+    if process is None or not environment.complete or server.state.need_reload:
+        return
+    wanted = {name: given.value for name, given in environment.given.items()}
+    names = [name for name in VARIABLES if name in wanted or name in process]
+    names += [name for name in ("HOME",) if name in wanted]  # else systemd gives it the user's
+    if other := [name for name in names if wanted.get(name) != process.get(name)]:
+        yield Finding(
+            trap=Trap.NEEDS_RESTART,
+            unit=server.unit,
+            message=f"it runs without the last change: it was started with other values of {listed(other)}",
+            evidence=tuple(f"{name} is {_how(name, process, wanted)}" for name in other),
+            mend=Mend(mend.restart(server)),
+        )
+
+
+def _how(name: str, process: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    if name not in wanted:
+        return "set in the process, and in the unit no more"
+    return "another in the unit than in the process" if name in process else "set in the unit, and not in the process"
+
+
 def _masked(host: Host) -> Iterator[Finding]:
     """A stock service that is masked where another server runs is masked on purpose, so that install.sh leaves it."""
-    systemctl = "systemctl --user" if host.user_manager else "sudo systemctl"
     for masked in host.masked:
         if masked.wanted or (masked.unit == STOCK and not host.servers):
             yield Finding(
@@ -94,5 +154,18 @@ def _masked(host: Host) -> Iterator[Finding]:
                 unit=masked.unit,
                 message="it is masked, so systemd refuses to start it",
                 evidence=("LoadState=masked",),
-                mend=Mend(f"`{systemctl} unmask {masked.unit}`, then `{systemctl} start {masked.unit}`"),
+                mend=Mend(f"`{host.systemctl} unmask {masked.unit}`, then `{host.systemctl} start {masked.unit}`"),
             )
+
+
+def _broken(host: Host) -> Iterator[Finding]:
+    for broken in host.broken:
+        yield Finding(
+            trap=Trap.UNIT_BROKEN,
+            severity=Severity.ERROR,
+            unit=broken.unit,
+            path=broken.file,
+            message="systemd can't make sense of its files, and so can't start it",
+            evidence=broken.evidence,
+            mend=Mend(f"systemd-analyze verify {broken.unit} names the lines; then `{host.systemctl} daemon-reload`"),
+        )

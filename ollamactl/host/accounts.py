@@ -42,6 +42,14 @@ def gid(group: str) -> int | None:
         return None
 
 
+def group(number: int) -> str:
+    """A group's name by its number; empty where it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return ""
+
+
 def card_groups(root: Path = _HOST) -> tuple[str, ...]:
     """Those of the cards' groups that there are: a unit that names another one fails to start (216/GROUP)."""
     if root == _HOST:

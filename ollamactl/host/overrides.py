@@ -8,7 +8,6 @@ from ollamactl.facts import Layout
 from ollamactl.host import processes
 from ollamactl.host.systemd import Manager
 from ollamactl.host.unitdir import DROP_IN
-from ollamactl.model import TEMPLATE
 from ollamactl.observed import DropIn, Heeded, UnitState
 from ollamactl.units import changes
 
@@ -48,17 +47,19 @@ def on_disk(folders: Iterable[str], unit: str, root: Path = Path("/")) -> tuple[
 
     As unit_file_find_dropin_paths() in systemd's src/shared/dropin.c collects them: those for all services come last.
     """
-    places = [f"{parent}/{name}.d" for parent in dict.fromkeys(folders) for name in (unit, TEMPLATE)]
+    prefix, at, _ = unit.partition("@")
+    names = (unit, f"{prefix}@.service") if at else (unit,)
+    places = [f"{parent}/{name}.d" for parent in dict.fromkeys(folders) for name in names]
     places += [f"{parent}/service.d" for parent in dict.fromkeys(folders)]
     top = "" if root == Path("/") else os.path.realpath(root)
     found: dict[str, str] = {}
     for place in places:
         folder = os.path.realpath(f"{top}{place}")  # as systemd names it: /lib may lead to /usr/lib
         try:
-            names = os.listdir(folder)  # noqa: PTH208
+            entries = os.listdir(folder)  # noqa: PTH208
         except OSError:
             continue
-        for name in names:
+        for name in entries:
             if name.endswith(".conf"):
                 found.setdefault(name, f"{folder.removeprefix(top)}/{name}")
     return tuple(found[name] for name in sorted(found))

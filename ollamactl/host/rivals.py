@@ -37,14 +37,16 @@ def read(manager: Manager) -> tuple[Rival, ...]:
     return tuple(rival for name in names if not _is_ours(name) for rival in _rivals(manager, name))
 
 
-def is_serve(argv: Sequence[str]) -> bool:
-    """Whether a command starts an Ollama server, itself or through a shell."""
-    if not argv:
-        return False
-    program = os.path.basename(argv[0])  # noqa: PTH119 - of a word, which may be no path
-    if program.startswith("ollama"):
-        return bool({"serve", "start"} & {*argv[1:]})
-    return any(_SHELL.search(word) for word in argv[1:])
+def is_server(argv: Sequence[str]) -> bool:
+    """Whether a command is an Ollama server."""
+    program = os.path.basename(argv[0]) if argv else ""  # noqa: PTH119 - of a word, which may be no path
+    ours = program.startswith("ollamactl")  # which has a command `start` too
+    return program.startswith("ollama") and not ours and bool({"serve", "start"} & {*argv[1:]})
+
+
+def starts_server(argv: Sequence[str]) -> bool:
+    """The same, or whether it is a shell that runs one."""
+    return is_server(argv) or any(_SHELL.search(word) for word in argv[1:])
 
 
 def _service_files(folders: Iterable[str]) -> Iterator[str]:
@@ -83,7 +85,7 @@ def _serves(manager: Manager, path: str) -> Sequence[tuple[str, int]]:
     """Where a service's Ollama listens: what the last of its files says, or the unit."""
     commands = [command[1] for command in manager.details(path, _COMMANDS)["ExecStart"] or ()]
     # One that only talks to a server has the same variable
-    if not any(map(is_serve, commands)) and path != manager.object_path(_STOCK):
+    if not any(map(starts_server, commands)) and path != manager.object_path(_STOCK):
         return ()
     variables = manager.environment(path)
     for pattern, _ in manager.details(path, _FILES)["EnvironmentFiles"] or ():

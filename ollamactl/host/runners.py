@@ -4,7 +4,7 @@ Ollama itself does not tell: /api/ps is empty while a model loads, and does not 
 (llama-server) does, on a port of its own that its command line names: GET /slots (tools/server in llama.cpp).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,16 @@ def of(server: int, proc: Path = Path("/proc")) -> tuple[Runner, ...]:
     return tuple(_runners(server, proc))
 
 
+def is_runner(words: Sequence[str]) -> bool:
+    """Whether a command line is a runner's, with a port of its own."""
+    names = {Path(words[0]).name, *words[1:2]} if words else set()
+    return bool(names & set(_NAMES)) and "--port" in words[:-1]
+
+
 def _runners(server: int, proc: Path) -> Iterator[Runner]:
     for pid in processes.family(server, proc):
         words = processes.arguments(pid, proc)
-        names = {Path(words[0]).name, *words[1:2]} if words else set()
-        if pid == server or not names & set(_NAMES) or "--port" not in words[:-1]:
+        if pid == server or not is_runner(words):
             continue
         port = words[words.index("--port") + 1]
         if port.isdecimal():

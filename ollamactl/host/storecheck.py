@@ -42,7 +42,7 @@ def find(
     damaged: list[str] = []
     for name in wanted.models:
         if manifest := manifests.get(name):
-            for problem in _damage(base, manifest, damaged):
+            for problem in damage(base, manifest, damaged):
                 yield replace(problem, instance=wanted.instance(name))
         else:
             names = present() if names is None else names
@@ -121,7 +121,7 @@ def _pull(base: str, name: str) -> str:
     )
 
 
-def _damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
+def damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
     """Blobs of a manifest that are missing or of another size; one that several models share is told once."""
     layers = _layers(manifest.data)
     path = f"{base}/manifests/{manifest.path}"

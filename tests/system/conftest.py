@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.container import Container
 from tests.system.fleethost import FleetHost
+from tests.system.patient import Patient, booted
 
 SUITE = "bookworm"
 
@@ -30,3 +31,10 @@ def host() -> Iterator[FleetHost]:
     """A machine for one scenario alone, with the tiny models and no fleet."""
     with Container.boot(SUITE, store=True) as booted:
         yield FleetHost(booted)
+
+
+@pytest.fixture
+def patient() -> Iterator[Patient]:
+    """The same, for servers that somebody set up by hand."""
+    with booted() as machine:
+        yield machine

@@ -76,6 +76,12 @@ class Patient:
         assert [(row["id"], row["unit"] or "") for row in found] == [(trap, unit)], found
         return found[0]
 
+    def among(self, trap: str, unit: str = "ollama.service") -> Finding:
+        """The one finding that there is, but for what it leads to: a server that does not come up."""
+        found = [row for row in self.examine() if row["id"] not in {"crash-loop", "failed"} - {trap}]
+        assert [(row["id"], row["unit"] or "") for row in found] == [(trap, unit)], found
+        return found[0]
+
     def mend(self, finding: Finding) -> None:
         """Do what the finding says: the drop-in, as `systemctl edit` would write it, and the commands."""
         if finding["drop_in"]:
@@ -87,9 +93,10 @@ class Patient:
 
     def mended(self, trap: str, unit: str = "ollama.service") -> Finding:
         """The finding, after its mend has been carried out and has left none."""
-        finding = self.only(trap, unit)
+        finding = self.among(trap, unit)
         self.mend(finding)
-        assert self.examine() == []
+        left = self.examine()
+        assert left == [], left
         return finding
 
 

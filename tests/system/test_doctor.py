@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.system.fleethost import REAL, FleetHost
-from tests.system.patient import Patient, booted
+from tests.system.fleethost import REAL, STORE, FleetHost
+from tests.system.patient import Patient
 
 STOCK = """\
 [Unit]
@@ -32,12 +28,6 @@ FLEET = """
       llama3: {port: 11434}
       small: {port: 11435, models: [qwen, mistral], gpus: none}
 """
-
-
-@pytest.fixture
-def patient() -> Iterator[Patient]:
-    with booted() as machine:
-        yield machine
 
 
 def test_a_host_without_ollama_has_nothing(patient: Patient) -> None:
@@ -134,3 +124,40 @@ def test_it_needs_a_running_host(host: FleetHost) -> None:
     ran = host.json("doctor", "--root", "/srv")
 
     assert (ran.code, ran.errors) == (2, [": nothing runs below --root /srv"])
+
+
+def test_fleets_of_every_kind_have_nothing(patient: Patient) -> None:
+    """What a spec says on purpose is no trap."""
+    machine = patient.machine
+    machine.lan()
+    machine.run(
+        f"useradd -m -r -d /home/keeper keeper && mv {STORE} /home/keeper/models && chown -R keeper: /home/keeper"
+    )
+    machine.run("chmod o+x /home/keeper")
+    patient.host.applied("""
+        version: 1
+        ollama: {binary: /usr/local/bin/ollama-standin, models: /home/keeper/models}
+        instances:
+          everybody: {port: 11501, models: qwen, host: 0.0.0.0, allow: [any], origins: ["*"]}
+          some: {port: 11502, models: qwen, host: 10.66.0.1, allow: [10.66.0.0/24]}
+          shared: {port: 11503, models: qwen, store: shared, context_length: auto}
+          writes: {port: 11504, models: qwen, store: writable, egress: open, host: 0.0.0.0, allow: [any]}
+          compat: {port: 11505, models: qwen, hardening: compat, secrets: {TOKEN: hunter2}}
+          off: {port: 11506, models: qwen, hardening: "off", restart: {policy: always, delay: 1s}}
+          stopped: {port: 11507, models: qwen, state: stopped}
+    """)
+
+    assert patient.examine() == []
+    assert patient.examine(user="nobody") == []
+
+
+def test_a_fleet_of_a_user_s_own_has_nothing(patient: Patient) -> None:
+    ada = patient.machine.user("ada")
+    patient.machine.run(f"mkdir -p /home/ada/.ollama && mv {STORE} /home/ada/.ollama/models && chown -R ada: /home/ada")
+    spec = "version: 1\nollama: {models: /home/ada/.ollama/models}\ninstances: {llama3: {port: 12434}}\n"
+    patient.machine.write("/home/ada/fleet.yaml", spec)
+    ada.ollamactl("--user", "apply")
+
+    done = ada.ollamactl("--user", "doctor")
+
+    assert done.stdout == "No known trap found; 1 server looked at.\n"

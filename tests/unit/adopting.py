@@ -7,7 +7,7 @@ from ollamactl.adoption.adopted import adopt, named
 from ollamactl.adoption.entry import Adopted, Left
 from ollamactl.doctor import environ
 from ollamactl.doctor.environ import EnvironmentFile
-from ollamactl.doctor.host import Process, Server, Settings
+from ollamactl.doctor.server import Place, Process, Server, Settings
 from ollamactl.model import Fleet
 from ollamactl.observed import Active, UnitState
 from ollamactl.spec import specfile
@@ -55,7 +55,7 @@ def server(
         environment_files=tuple(files),
         texts=texts,
         process=process or Process(),
-        store="/usr/share/ollama/.ollama/models",
+        models=Place(path="/usr/share/ollama/.ollama/models"),
     )
 
 

@@ -12,7 +12,7 @@ from ollamactl.adoption.entry import Adopted, Entry
 from ollamactl.adoption.variables import Value
 from ollamactl.doctor import environ
 from ollamactl.doctor.environ import EnvironmentFile
-from ollamactl.doctor.host import Process, Settings
+from ollamactl.doctor.server import Process, Settings
 from ollamactl.errors import SpecError
 from ollamactl.model import RestartPolicy, Toggle
 from ollamactl.spec.yamltree import unsafe
