@@ -2,12 +2,15 @@
 
 import glob
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from ollamactl.host import atomic, processes
+from ollamactl.errors import Problem, Severity
+from ollamactl.host import atomic, processes, reach
 
 
 def files(path: str, root: Path = Path("/")) -> tuple[str, ...]:
@@ -45,6 +48,25 @@ def problem(path: str, root: Path = Path("/")) -> str:
     except OSError:
         found = []
     return "" if found else "no file matches it" if pattern else "there is no such file"
+
+
+def exposure(path: str, spec: str) -> Problem | None:
+    """Who but root can change the spec, and so choose a program to be given what they may not read; None if nobody."""
+    _, who = next(iter(reach.writers(spec)), ("", "")) if spec else ("", "")
+    if not who:
+        return None
+    for each in files(path):
+        with suppress(OSError, KeyError):
+            about = Path(each).stat()
+            if about.st_mode & stat.S_IROTH or pwd.getpwuid(about.st_uid).pw_name == who:
+                continue
+            return Problem(
+                message=f"{who} can change the spec, and so the program that gets this file, which others may not read",
+                hint="keep the spec where only root may write, such as /etc/ollamactl",
+                path=each,
+                severity=Severity.WARNING,
+            )
+    return None
 
 
 def changed(paths: Iterable[str], started: float) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """The operator's files of variables: which there are, which are missing, and which a server has not read."""
 
 import os
+import pwd
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,3 +75,29 @@ def test_a_time_that_is_still_to_come_says_nothing(folder: Path, monkeypatch: py
     assert envfiles.changed(paths, started) == ((f"{folder}/a.env",), ())  # that is a time that anybody can set
     monkeypatch.setattr(time, "time", lambda: started + 60)
     assert envfiles.changed(paths, started) == ((), (f"{folder}/a.env",))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give files away")
+def test_who_can_change_a_spec_is_told_of_files_that_only_others_may_read(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    spec, secret, own, public = (tmp_path / name for name in ("fleet.yaml", "root.env", "own.env", "public.env"))
+    for path in (spec, secret, own, public):
+        path.write_text("X=1\n")
+        path.chmod(0o644 if path == public else 0o600)
+    daemon = pwd.getpwnam("daemon").pw_uid
+    os.chown(own, daemon, -1)
+
+    assert envfiles.exposure(str(secret), str(spec)) is None
+    os.chown(spec, daemon, -1)
+
+    told = envfiles.exposure(str(secret), str(spec))
+    assert told
+    assert (told.path, told.message) == (
+        str(secret),
+        "daemon can change the spec, and so the program that gets this file, which others may not read",
+    )
+    assert [envfiles.exposure(str(path), str(spec)) for path in (own, public, tmp_path / "none")] == [None] * 3
+    assert envfiles.exposure(str(secret), "") is None
+    assert envfiles.exposure(f"{tmp_path}/*.env", str(spec)) == told
