@@ -183,6 +183,8 @@ def _sockets() -> Iterator[Way]:
     yield Way("the system bus (D-Bus)", "connect, and through it to systemd and the resolver", each(
         "converse", "path", "/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket"
     ))  # fmt: skip
+    line = do("converse", path="/run/systemd/journal/socket", kind="unixgram", data="41")
+    yield Way("the journal", "write lines of its own", (line,), True)
     yield Way("systemd", "its private socket, and to notify it", (
         do("converse", path="/run/systemd/private"), do("converse", path="/run/systemd/notify", kind="unixgram",
         data="41"),
