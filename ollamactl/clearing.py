@@ -11,13 +11,15 @@ from ollamactl.host.oserrors import translate
 
 
 def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) -> None:
-    """Removes the servers' homes, and folders of ours where they are empty; `real` puts a path below the root.
+    """Removes the servers' homes, what heal remembers, and folders of ours where they are empty.
 
-    The lock stays: it lies below /run, which no boot keeps, and removing it would let two in that wait for it.
+    `real` puts a path below the root. The lock stays: it lies below /run, which no boot keeps, and removing it would
+    let two in that wait for it.
     Raises NotPermitted or HostError.
     """
     parent, name = os.path.split(layout.instance_state)
-    places = [layout.instance_state, f"{parent}/private/{name}"]  # the latter is where DynamicUser= puts them
+    # The last is where DynamicUser= puts them
+    places = [layout.run_dir, layout.instance_state, f"{parent}/private/{name}"]
     if layout.user:  # before systemd 254 a user's StateDirectory= lay beside the units (systemd.exec(5))
         places.append(f"{layout.unit_dir.removesuffix('/systemd/user')}/{name}")
     for path in map(real, places):
@@ -26,6 +28,6 @@ def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) ->
                 shutil.rmtree(path)
         except OSError as error:
             raise translate(error, "remove", path) from error
-    for folder in (*folders, layout.views, layout.secrets, layout.state_dir):
+    for folder in (*folders, layout.views, layout.secrets, layout.metrics, layout.state_dir):
         with suppress(OSError):
             os.rmdir(real(folder))

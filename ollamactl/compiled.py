@@ -140,7 +140,7 @@ def _remembered(host: Host, source: Source, there: Mapping[str, ObservedFile]) -
     place = {name: number for number, name in enumerate(memory["order"])}
     instances = tuple(sorted(fleet.instances, key=lambda instance: place.get(instance.name, 0)))
     return Compiled(
-        fleet=Fleet(binary=fleet.binary, models_dir=fleet.models_dir, instances=instances, source=source.path),
+        fleet=replace(fleet, instances=instances, source=source.path),
         facts=facts,
         files=_as_desired(host, there),
         there=there,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.files import FileKind
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER
 
 
 class Vendor(StrEnum):
@@ -53,6 +54,8 @@ class Layout:
     unit_dir: str = "/etc/systemd/system"
     state_dir: str = "/var/lib/ollamactl"
     instance_state: str = "/var/lib/ollamactl-instances"
+    run_dir: str = "/run/ollamactl"
+    """What no boot keeps."""
     user: bool = False
     """The user's own manager instead of the system's."""
 
@@ -65,6 +68,16 @@ class Layout:
     def secrets(self) -> str:
         """Holds one 0600 EnvironmentFile an instance that has secrets."""
         return f"{self.state_dir}/secrets"
+
+    @property
+    def metrics(self) -> str:
+        """Holds what `heal` tells Prometheus."""
+        return f"{self.state_dir}/metrics"
+
+    @property
+    def figures(self) -> str:
+        """That, as one file (node_exporter's textfile collector)."""
+        return f"{self.metrics}/ollamactl.prom"
 
     @property
     def generations(self) -> str:
@@ -89,6 +102,10 @@ class Layout:
             return FileKind.SECRETS
         if path.endswith(".target"):
             return FileKind.TARGET
+        if path.endswith(HEAL_TIMER):
+            return FileKind.TIMER
+        if path.endswith(HEAL_SERVICE):
+            return FileKind.SERVICE
         return FileKind.DROP_IN if path.endswith(".conf") else FileKind.TEMPLATE
 
 
@@ -109,5 +126,7 @@ class Facts:
     """The user who owns the store's folder, for `store: writable`; empty where unknown or not there yet."""
     salts: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By instance that has secrets: the salt of its file, or of the one that it will have."""
+    program: str = ""
+    """The path of ollamactl itself, for the service that heals; empty where the spec wants none."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""

@@ -18,6 +18,8 @@ class FileKind(StrEnum):
     TARGET = "target"
     SECRETS = "secrets"
     VIEW = "view"
+    SERVICE = "service"
+    TIMER = "timer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class File:
     @property
     def is_unit(self) -> bool:
         """Whether systemd reads it, so that a change needs a daemon-reload."""
-        return self.kind in (FileKind.TEMPLATE, FileKind.DROP_IN, FileKind.TARGET)
+        return self.kind not in (FileKind.SECRETS, FileKind.VIEW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,6 +160,15 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """When `heal` looks for servers that hang, and when it restarts one."""
+
+    every: float = 60.0
+    failures: int = 3
+    """In a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """Everything that one spec describes."""
 
@@ -171,10 +180,14 @@ class Fleet:
     """The spec file's absolute path, or empty when it was read from standard input."""
     keep_generations: int = 20
     """How many changes are kept in the history."""
+    health: Health | None = None
+    """None: nobody looks, and nothing is installed for it."""
 
 
 TARGET = "ollama-fleet.target"
 TEMPLATE = "ollama@.service"
+HEAL_SERVICE = "ollamactl-heal.service"
+HEAL_TIMER = "ollamactl-heal.timer"
 
 
 def unit_name(instance: str) -> str:

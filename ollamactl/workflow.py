@@ -10,7 +10,7 @@ from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.host import binary, envfiles, lock, runners, store
+from ollamactl.host import binary, envfiles, lock, program, runners, store
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance
@@ -165,6 +165,8 @@ def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> 
         if not host.user:
             files = sorted({path for instance in fleet.instances for path in instance.environment_files})
             found += filter(None, (envfiles.exposure(path, fleet.source) for path in files))
+    if fleet.health:
+        found += filter(None, [program.problem(facts.program, root=host.root, user=host.user)])
     found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
     return Planned(
         compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions, only=scope

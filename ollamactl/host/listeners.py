@@ -21,6 +21,8 @@ class Listener:
     """As it is bound; an IPv4 address that is mapped into IPv6 is written as IPv4."""
     port: int
     inode: int
+    waiting: int = 0
+    """Connections that the kernel has accepted, and the process has not."""
 
 
 def read(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
@@ -75,7 +77,8 @@ def _rank(address: str, host: str) -> int | None:
 
 def _listener(fields: list[bytes]) -> Listener:
     address, _, port = fields[1].partition(b":")
-    return Listener(address=_address(address), port=int(port, 16), inode=int(fields[9]))
+    waiting = int(fields[4].rpartition(b":")[2], 16)  # rx_queue; of a listener it counts connections (tcp_ipv4.c)
+    return Listener(address=_address(address), port=int(port, 16), inode=int(fields[9]), waiting=waiting)
 
 
 def _address(text: bytes) -> str:

@@ -13,6 +13,11 @@ from ollamactl.errors import HostError, OllamactlError
 from ollamactl.host import atomic, processes
 from ollamactl.host.oserrors import translate
 
+
+class TakenError(HostError):
+    """Another process holds it, and nobody wants to wait."""
+
+
 Held = AbstractContextManager[None]
 """What acquire gives: to be used in a `with`."""
 
@@ -72,7 +77,7 @@ def _lock(fd: int, path: str, wait: bool, on_wait: Callable[[str], None]) -> Non
     except BlockingIOError:
         holder = _holder(fd, path)
         if not wait:
-            raise HostError(holder, hint="try again when it is done; the lock ends with its process") from None
+            raise TakenError(holder, hint="try again when it is done; the lock ends with its process") from None
         on_wait(holder)
         fcntl.flock(fd, fcntl.LOCK_EX)
     except OSError as error:

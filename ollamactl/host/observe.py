@@ -9,10 +9,33 @@ from pathlib import Path
 
 from ollamactl.facts import Facts, Gpu, Layout, Vendor
 from ollamactl.files import ObservedFile
-from ollamactl.host import accounts, addresses, envfiles, gpus, listeners, overrides, processes, rivals, store
+from ollamactl.host import (
+    accounts,
+    addresses,
+    envfiles,
+    gpus,
+    listeners,
+    overrides,
+    processes,
+    program,
+    rivals,
+    store,
+    usermanager,
+)
 from ollamactl.host.systemd import Manager
 from ollamactl.host.unitdir import UnitDir
-from ollamactl.model import TARGET, WILDCARDS, Backend, Fleet, Instance, State, Store, instance_name
+from ollamactl.model import (
+    HEAL_SERVICE,
+    HEAL_TIMER,
+    TARGET,
+    WILDCARDS,
+    Backend,
+    Fleet,
+    Instance,
+    State,
+    Store,
+    instance_name,
+)
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed, PortHolder, Running, UnitState
 from ollamactl.planning import dependents, whose
@@ -59,6 +82,7 @@ def host(*, root: str = "/", user: bool = False, systemd: int | None = None) -> 
             unit_dir=f"{config}/systemd/user",
             state_dir=f"{state}/ollamactl",
             instance_state=f"{state}/ollamactl-instances",
+            run_dir=f"{usermanager.runtime()}/ollamactl",
             user=True,
         )
     return Host(root=Path(root), user=user, systemd=systemd, layout=layout)
@@ -75,6 +99,7 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
         addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
         groups=accounts.card_groups(host.root) if any(map(pins.uses_cards, fleet.instances)) else (),
         store_owner=accounts.owner(models_dir, host.root) if any(map(_writes, fleet.instances)) else "",
+        program=program.find(host.root) if fleet.health else "",
         manifests=store.read(models_dir, wanted=wanted),
     )
 
@@ -112,7 +137,8 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     names = [instance.unit for instance in fleet.instances]
     if host.offline:
         return replace(observed, foreign_drop_ins=overrides.below(host.root, host.layout, names))
-    units = {state.name: state for state in host.manager.units([PATTERN, TARGET], restarts=False)}
+    patterns = [PATTERN, TARGET, HEAL_SERVICE, HEAL_TIMER]
+    units = {state.name: state for state in host.manager.units(patterns, restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
     lacking = _lacking(fleet)
     observed = replace(

@@ -11,6 +11,9 @@ from pathlib import Path
 from ollamactl.host import inflight, processes
 from ollamactl.proving import probe
 
+LOADING = 503
+"""What llama-server answers on every path while it loads."""
+
 SILENT = "does not answer"
 _ANSWER_SECONDS = 2.0
 _NAMES = ("llama-server", "runner")
@@ -23,6 +26,8 @@ class Runner:
 
     pid: int
     port: int
+    embeds: bool = False
+    """It embeds, and cannot generate."""
 
 
 def of(server: int, proc: Path = Path("/proc")) -> tuple[Runner, ...]:
@@ -43,7 +48,7 @@ def _runners(server: int, proc: Path) -> Iterator[Runner]:
             continue
         port = words[words.index("--port") + 1]
         if port.isdecimal():
-            yield Runner(pid=pid, port=int(port))
+            yield Runner(pid=pid, port=int(port), embeds="--embedding" in words)
 
 
 def at_work(server: int, proc: Path = Path("/proc")) -> str:
@@ -63,7 +68,7 @@ def _at_work(runner: Runner) -> str:
     except probe.Silent:
         return f"its runner (pid {runner.pid}) {SILENT}"
     except probe.Strange as error:
-        if "answers 503" in str(error):  # what llama-server says of every path while it loads
+        if error.status == LOADING:
             return "it is loading a model"
         return f"its runner (pid {runner.pid}) does not tell whether it is at work"
     return f"it is answering {_requests(busy)}" if busy else ""

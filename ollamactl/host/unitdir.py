@@ -16,7 +16,7 @@ from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.host import atomic
 from ollamactl.host.oserrors import translate
-from ollamactl.model import TARGET, TEMPLATE, instance_name
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name
 
 DROP_IN = "10-ollamactl.conf"
 
@@ -28,7 +28,7 @@ class Links:
     """What is enabled (systemctl(1), enable)."""
 
     wanted: tuple[str, ...]
-    """The instances' units that the fleet's target pulls in."""
+    """The units of ours that the fleet's target pulls in."""
     target: bool
     """Whether the target itself is pulled in at boot, or at login for the user's manager."""
 
@@ -131,9 +131,10 @@ class UnitDir:
         return Links(wanted=self.wanted(layout), target=self.target_enabled(layout))
 
     def wanted(self, layout: Layout | None = None) -> tuple[str, ...]:
-        """The instances' units that the fleet's target pulls in."""
+        """The units of ours that the fleet's target pulls in."""
         folder = f"{(layout or self._layout).unit_dir}/{TARGET}.wants"
-        return tuple(sorted(entry.name for entry in self._scan(folder) if instance_name(entry.name)))
+        names = (entry.name for entry in self._scan(folder))
+        return tuple(sorted(name for name in names if instance_name(name) or name == HEAL_TIMER))
 
     def target_enabled(self, layout: Layout | None = None) -> bool:
         """Whether the fleet's target is pulled in at boot, or at login for the user's manager."""
@@ -142,7 +143,7 @@ class UnitDir:
     def enable(self, unit: str) -> None:
         """Makes the link that `systemctl enable` would make, without a manager."""
         link = self._real(self._link(unit, self._layout))
-        target = f"{self._layout.unit_dir}/{TARGET if unit == TARGET else TEMPLATE}"
+        target = f"{self._layout.unit_dir}/{TEMPLATE if instance_name(unit) else unit}"
         try:
             atomic.make_folders(os.path.dirname(link))
             if not os.path.lexists(link):
@@ -171,8 +172,8 @@ class UnitDir:
 
     def _paths(self, layout: Layout) -> Iterator[str]:
         """Every path that may hold a file of ours, or something in its stead."""
-        yield f"{layout.unit_dir}/{TEMPLATE}"
-        yield f"{layout.unit_dir}/{TARGET}"
+        for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER):
+            yield f"{layout.unit_dir}/{name}"
         for entry in self._scan(layout.unit_dir):
             if entry.name.startswith("ollama@"):
                 path = f"{layout.unit_dir}/{entry.name}"
@@ -262,7 +263,7 @@ class UnitDir:
     def _emptied(self, path: str) -> Iterator[str]:
         """Folders of ours above a file, the innermost first, that go when they are empty."""
         folder = os.path.dirname(path)
-        if folder.endswith(".service.d") or folder == self._layout.secrets:
+        if folder.endswith(".service.d") or folder in (self._layout.secrets, self._layout.metrics):
             yield folder
         while folder.startswith(f"{self._layout.views}/"):
             yield folder

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping
 
 from ollamactl.files import File, FileKind, ObservedFile
-from ollamactl.model import TARGET, Fleet, instance_name
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, Fleet, instance_name
 from ollamactl.observed import Observed
 from ollamactl.planning.plan import Step, StepKind
 from ollamactl.units import changes
 
-_UNTOLD = {FileKind.DROP_IN: "records the new configuration"}
+_UNTOLD = dict.fromkeys((FileKind.DROP_IN, FileKind.TARGET), "records the new configuration")
+_NO_SERVERS = (FileKind.TARGET, FileKind.SERVICE, FileKind.TIMER)
+"""No server depends on these."""
+EMPTY = "the fleet is empty"
+NOT_HEALED = "health is no longer in the spec"
 
 
 class Scope:
@@ -37,7 +41,7 @@ def file_steps(
         if file.kind is FileKind.SECRETS and scope.layout.secrets in observed.files:
             continue  # nobody but root may see whether it is there
         why = _write_causes(file, seen)
-        if seen and file.kind is not FileKind.TARGET:
+        if seen and file.kind not in _NO_SERVERS:
             causes.setdefault(file.instance, []).extend(why)
         yield Step(
             kind=StepKind.WRITE,
@@ -58,10 +62,15 @@ def file_steps(
         elif name and scope.holds(name) and name in scope.named:
             cause = "no longer needed"
         elif not name and not scope.named:
-            cause = "the fleet is empty"
+            cause = EMPTY
+        elif scope.layout.kind(path) in (FileKind.SERVICE, FileKind.TIMER):
+            cause = NOT_HEALED
         else:
             continue
         yield Step(kind=StepKind.REMOVE, subject=path, cause=cause, instance=name, before=seen.data)
+        if scope.layout.kind(path) is FileKind.SERVICE:
+            # Figures that nobody renews would be taken for those of now
+            yield Step(kind=StepKind.REMOVE, subject=scope.layout.figures, cause=cause)
 
 
 def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
@@ -92,10 +101,15 @@ def link_steps(fleet: Fleet, observed: Observed, scope: Scope) -> Iterable[Step]
         if name and scope.holds(name):
             why = "no longer in the spec" if name in scope.leaving else "not to be started at boot"
             yield Step(kind=StepKind.DISABLE, subject=unit, cause=why, instance=name)
+    healed = fleet.health is not None and bool(fleet.instances)
+    if healed and HEAL_TIMER not in observed.wanted:
+        yield Step(kind=StepKind.ENABLE, subject=HEAL_TIMER, cause="starts with the fleet")
+    if not healed and HEAL_TIMER in observed.wanted:
+        yield Step(kind=StepKind.DISABLE, subject=HEAL_TIMER, cause=NOT_HEALED if fleet.instances else EMPTY)
     if fleet.instances and not observed.target_enabled:
         yield Step(kind=StepKind.ENABLE, subject=TARGET, cause="brings the fleet up at boot")
     if not fleet.instances and observed.target_enabled:
-        yield Step(kind=StepKind.DISABLE, subject=TARGET, cause="the fleet is empty")
+        yield Step(kind=StepKind.DISABLE, subject=TARGET, cause=EMPTY)
 
 
 def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scope) -> list[Step]:
@@ -109,6 +123,7 @@ def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scop
     if not parts:
         loaded = observed.wanted if observed.loaded_wants is None else observed.loaded_wants
         units = [i.unit for i in fleet.instances if scope.holds(i.name)] + sorted(loaded - observed.wanted)
+        units += [HEAL_TIMER, HEAL_SERVICE] if fleet.health else []
         stale = [unit for unit in dict.fromkeys(units) if observed.unit(unit).need_reload]
         if stale or observed.unit(TARGET).need_reload:
             parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]

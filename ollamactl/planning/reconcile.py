@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterable, Mapping, Set
 
 from ollamactl.files import VIEW_NOTE, File, FileKind
-from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, State, unit_name
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, State, unit_name
 from ollamactl.observed import UP, Active, Observed, Running, UnitState
 from ollamactl.planning import dependents
-from ollamactl.planning.disksteps import Scope, file_steps, link_steps, reload_step
+from ollamactl.planning.disksteps import EMPTY, NOT_HEALED, Scope, file_steps, link_steps, reload_step
 from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind, proof_of, wait_for
+from ollamactl.quantity import format_duration
 from ollamactl.units import changes, secretfile
 from ollamactl.units.record import installed_fleet
 
 _CONFIG = re.compile(r"\bOLLAMACTL_CONFIG=([0-9a-f]+)")
-_STARTING_SECONDS = 180.0
+STARTING_SECONDS = 180.0
 """How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
 
 
@@ -35,6 +36,7 @@ def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only
     units += _leaving_steps(observed, scope)
     steps += _with_dependents(units, fleet, observed, scope)
     steps += _target_step(fleet, observed)
+    steps += _timer_steps(fleet, observed)
     if observed.offline:
         steps = [step for step in steps if step.kind in ON_DISK]
     return Plan(steps=tuple(sorted(steps, key=lambda step: ORDER[step.kind])))
@@ -86,7 +88,7 @@ def _instance_steps(
     if kind:
         yield Step(kind=kind, subject=unit, cause=cause, instance=name)
     age = (observed.running.get(name) or Running()).age
-    if kind or (age is not None and age < _STARTING_SECONDS):
+    if kind or (age is not None and age < STARTING_SECONDS):
         yield wait_for(instance)
     yield proof_of(instance)
 
@@ -188,4 +190,18 @@ def _target_step(fleet: Fleet, observed: Observed) -> Iterable[Step]:
     if any(i.state is State.RUNNING for i in fleet.instances) and active is not Active.ACTIVE:
         yield Step(kind=StepKind.START, subject=TARGET, cause="it is not active")
     if not fleet.instances and active is Active.ACTIVE:
-        yield Step(kind=StepKind.STOP, subject=TARGET, cause="the fleet is empty")
+        yield Step(kind=StepKind.STOP, subject=TARGET, cause=EMPTY)
+
+
+def _timer_steps(fleet: Fleet, observed: Observed) -> Iterable[Step]:
+    """Whether somebody looks for servers that hang; the target takes the timer along."""
+    if fleet.health and fleet.instances:
+        if dependents.to_run(fleet) and observed.unit(HEAL_TIMER).active is not Active.ACTIVE:
+            every = format_duration(fleet.health.every)
+            yield Step(kind=StepKind.START, subject=HEAL_TIMER, cause=f"looks for servers that hang every {every}")
+        return
+    for unit in (HEAL_TIMER, HEAL_SERVICE):
+        seen = observed.files.get(f"{observed.facts.layout.unit_dir}/{unit}")
+        if observed.unit(unit).active is not Active.INACTIVE and (seen is None or seen.ours):
+            cause = NOT_HEALED if fleet.instances else EMPTY
+            yield Step(kind=StepKind.STOP, subject=unit, cause=cause)

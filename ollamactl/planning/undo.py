@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ollamactl.files import File
-from ollamactl.model import TARGET, Fleet, Instance, State
+from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State
 from ollamactl.observed import UP, Observed
 from ollamactl.planning.disksteps import Scope, reload_step
 from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind
@@ -13,6 +13,7 @@ from ollamactl.units.record import installed_fleet
 
 _ANEW = (StepKind.ENABLE, StepKind.DISABLE, StepKind.RELOAD)
 _CAUSE = "as before"
+_SHARED = (TARGET, HEAL_TIMER)
 
 
 def former(before: Observed) -> Fleet:
@@ -46,8 +47,8 @@ def undo(failed: Plan, before: Observed, now: Observed) -> Plan:
     fleet = former(before)
     back = reconcile(fleet, former_files(before), now, only=touched).steps
     steps = [step for step in back if step.kind not in _ANEW and (touched or not step.instance)]
-    steps = [step for step in steps if step.subject != TARGET or step.kind not in (StepKind.START, StepKind.STOP)]
-    steps += [*_links(before, now), *_target(before, now)]
+    steps = [s for s in steps if s.subject not in _SHARED or s.kind not in (StepKind.START, StepKind.STOP)]
+    steps += [*_links(before, now), *_shared(before, now)]
     steps += reload_step(steps, fleet, now, Scope(fleet, now, touched))
     if now.offline:
         steps = [step for step in steps if step.kind in ON_DISK]
@@ -64,7 +65,8 @@ def _links(before: Observed, now: Observed) -> Iterable[Step]:
             yield Step(kind=kind, subject=unit)
 
 
-def _target(before: Observed, now: Observed) -> Iterable[Step]:
-    up, was_up = (observed.unit(TARGET).active in UP for observed in (now, before))
-    if up != was_up:
-        yield Step(kind=StepKind.START if was_up else StepKind.STOP, subject=TARGET)
+def _shared(before: Observed, now: Observed) -> Iterable[Step]:
+    for unit in _SHARED:
+        up, was_up = (observed.unit(unit).active in UP for observed in (now, before))
+        if up != was_up:
+            yield Step(kind=StepKind.START if was_up else StepKind.STOP, subject=unit)

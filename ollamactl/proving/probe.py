@@ -36,7 +36,11 @@ class Silent(OllamactlError):
 
 
 class Strange(OllamactlError):
-    """Somebody answers, but not as Ollama does."""
+    """Somebody answers, but not as Ollama does; `status` is that of HTTP, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +135,25 @@ class Server:
             raise Strange("GET /slots does not answer as llama-server does")
         return sum(row["is_processing"] is True for row in rows)
 
+    def token(self) -> None:
+        """Has a runner generate one token: unlike /api/generate that renews no keep_alive and reloads nothing."""
+        self._post("/completion", {"prompt": "x", "n_predict": 1})
+
+    def embedding(self) -> None:
+        """Has a runner of an embedding model embed one."""
+        self._post("/embedding", {"content": "x"})
+
     def _get(self, path: str) -> Any:
+        return self._ask("GET", path)
+
+    def _post(self, path: str, question: dict[str, Any]) -> Any:
+        return self._ask("POST", path, json.dumps(question).encode())
+
+    def _ask(self, method: str, path: str, question: bytes | None = None) -> Any:
+        connected = self._connection.sock is not None
         try:
-            self._connection.request("GET", path)
+            self._connection.request(method, path, question, {"Content-Type": "application/json"} if question else {})
+            connected = True
             if self._connection.sock:
                 self._connection.sock.until = time.monotonic() + self._timeout
             response = self._connection.getresponse()
@@ -141,8 +161,10 @@ class Server:
         except ConnectionRefusedError as error:
             raise Unreachable("connection refused") from error
         except TimeoutError as error:
-            seconds = round(self._timeout, 0 if self._timeout >= 1 else 1)
-            raise Silent(f"no HTTP answer within {format_duration(seconds)}") from error
+            within = f"within {format_duration(round(self._timeout, 0 if self._timeout >= 1 else 1))}"
+            if not connected:
+                raise Unreachable(f"no connection {within}") from error
+            raise Silent(f"no HTTP answer {within}") from error
         except ConnectionError as error:
             raise Strange("the connection is closed without an answer") from error
         except (http.client.HTTPException, ValueError) as error:
@@ -150,11 +172,12 @@ class Server:
         except OSError as error:
             raise Unreachable(str(error)) from error
         if response.status != http.client.OK:
-            raise Strange(f"GET {path} answers {response.status} {_plain(response.reason)}".rstrip())
+            words = f"{method} {path} answers {response.status} {_plain(response.reason)}".rstrip()
+            raise Strange(words, status=response.status)
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise Strange(f"GET {path} does not answer JSON") from error
+            raise Strange(f"{method} {path} does not answer JSON") from error
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         """The body; an answer that goes on and on is cut off by its size."""

@@ -33,6 +33,7 @@ MAPPINGS = {
     "limits": "limits: {memory_max: 24G}",
     "environment": 'environment: {NAME: "value"}',
     "secrets": 'secrets: {NAME: "value"}',
+    "health": "health: {every: 1m, failures: 3}",
 }
 """How the keys that are mappings are written."""
 

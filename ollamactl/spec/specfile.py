@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
-from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, unit_name
+from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Restart, unit_name
 from ollamactl.spec import checks, specvalue, violations, yamltree
 from ollamactl.spec.specplace import Path, dotted
 from ollamactl.spec.yamltree import Tree
@@ -124,12 +124,14 @@ class _Reader:
                 # What is missing has been told; the other rules still look at the rest.
                 instances.append(Instance(name=name, **{"port": 0, "models": (), **settings}))
         keep = data.get("keep_generations")
+        health = self._values(_mapping(data.get("health")), ("health",), specvalue.HEALTH)
         return Fleet(
             binary=binary,
             models_dir=ollama.get("models", Fleet().models_dir),
             instances=tuple(instances),
             source=source,
             keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
+            health=Health(**health) if isinstance(data.get("health"), dict) else None,
         )
 
     def _settings(self, raw: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -22,6 +22,8 @@ _UNIT = re.compile(
 _PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?:library/)?([^/?#]+(?:/[^/?#]+)?)/?")
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
 
+_LONGEST_PERIOD = 86400.0
+
 # Looking for the nearest of thousands of names takes longer than a user waits.
 _MAX_SUGGESTED = 200
 
@@ -55,6 +57,14 @@ def positive(value: str | int) -> float:
     seconds = duration(value)
     if seconds <= 0:
         raise WrongValueError("must be more than 0", "write a duration such as 5m, or forever")
+    return seconds
+
+
+def period(value: str | int) -> float:
+    """Seconds between two of what is done again and again."""
+    seconds = finite(value)
+    if not 1 <= seconds <= _LONGEST_PERIOD:
+        raise WrongValueError("must be from 1s to 24h", "write a duration such as 1m")
     return seconds
 
 
@@ -240,6 +250,7 @@ RESTART: dict[str, Callable[[Any], Any]] = {
     "max_delay": finite,
     "within": positive,
 }
+HEALTH: dict[str, Callable[[Any], Any]] = {"every": period}
 LIMITS: dict[str, Callable[[Any], Any]] = {
     "memory_high": size,
     "memory_max": size,

@@ -28,6 +28,8 @@ version: 1
 
 """
 _DEFAULTS = """\
+# health: {every: 1m, failures: 3}      # look for servers that hang, and restart them
+
 defaults:
   host: 127.0.0.1                       # this host alone; 0.0.0.0 for the network and containers, with allow:
   keep_alive: 5m                        # how long a model stays loaded after its last request

@@ -37,6 +37,7 @@ _WORDS = {
     "TasksMax": "limits.tasks_max",
     "LimitNOFILE": "limits.nofile",
     "OOMScoreAdjust": "limits.oom_score_adjust",
+    "OnUnitActiveSec": "health.every",
 }
 _FOLLOWS = {
     "RestartSteps": "restart.max_delay",
@@ -45,6 +46,7 @@ _FOLLOWS = {
     "ExecStartPre": "gpus",
     "SupplementaryGroups": "gpus",
     "RequiresMountsFor": "ollama.models",
+    "OnActiveSec": "health.every",
 }
 """Directives that change along with a key which is told already, or else are told by its name alone."""
 _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
@@ -167,6 +169,8 @@ class _Reading:
     def _record(self, key: str, value: str) -> None:
         """What no directive shows; all else of the record repeats what they say."""
         values = record.read(value) or {}
+        if isinstance(health := values.get("health"), dict):
+            self.words["health.failures"] = str(health.get("failures"))
         for name, word in _RECORDED.get(f"{key}=", {}).items():
             if name in values:
                 found = values[name]

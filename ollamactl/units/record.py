@@ -15,6 +15,7 @@ from ollamactl.model import (
     Egress,
     Fleet,
     Hardening,
+    Health,
     Instance,
     Limits,
     Network,
@@ -52,6 +53,8 @@ def instance_line(instance: Instance) -> str:
 def fleet_line(fleet: Fleet) -> str:
     """`Fleet={...}`: what all instances share."""
     shared = {name: getattr(fleet, name) for name in _SHARED}
+    if fleet.health:
+        shared["health"] = asdict(fleet.health)
     return FLEET + json.dumps(shared, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -68,6 +71,7 @@ def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
         elif path.endswith(".target"):
             values = _values(file.data, FLEET) or {}
             shared = {key: text for key, text in values.items() if key in _SHARED and isinstance(text, str)}
+            shared["health"] = _health(values.get("health"))
     return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
 
 
@@ -94,6 +98,16 @@ def read(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _health(values: Any) -> Health | None:
+    if not isinstance(values, dict):
+        return None
+    every, failures = values.get("every"), values.get("failures")
+    return Health(
+        every=every if isinstance(every, int | float) else Health().every,
+        failures=failures if isinstance(failures, int) else Health().failures,
+    )
 
 
 def _instance(values: Mapping[str, Any] | None) -> Instance | None:

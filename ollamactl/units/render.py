@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
-from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance, Store
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, Store
 from ollamactl.modelname import ModelName
-from ollamactl.units import changes, record, secretfile, unitfile
+from ollamactl.units import changes, healunits, record, secretfile, unitfile
 from ollamactl.units.dropin import context
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
             files.append(_secrets(instance, facts))
         if instance.store is Store.ISOLATED:
             files.extend(_view(instance, manifests, f"{layout.views}/{instance.name}"))
+    if fleet.health:
+        words = {**shared, **healunits.context(fleet, fleet.health, facts)}
+        for unit in (HEAL_SERVICE, HEAL_TIMER):
+            path = f"{layout.unit_dir}/{unit}"
+            files.append(_text(path, _compiled(unit).render(words), layout.kind(path)))
     return tuple(sorted(files, key=lambda file: file.path))
 
 
@@ -78,7 +83,7 @@ def lacks(facts: Facts) -> tuple[str, ...]:
     return _LACKS if facts.layout.user else ()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _compiled(name: str) -> "Template":
     import jinja2  # here, because --help and completion must not wait for it
 

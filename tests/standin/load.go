@@ -65,19 +65,23 @@ func load(r *http.Request, wanted model, context int) error {
 	if there != nil {
 		unload(wanted.Name) // other options: Ollama starts another runner
 	}
-	if !pause(r, ms("STANDIN_LOAD_MS")) {
-		return errors.New("client connection closed before server finished loading, aborting load")
-	}
-	if text := get("STANDIN_LOAD_ERROR"); text != "" {
-		return errors.New(text)
-	}
-	fresh := &loaded{model: wanted, context: context, expires: time.Now().Add(5 * time.Minute)}
+	fresh := &loaded{model: wanted, context: context}
 	if get("STANDIN_RUNNER") != "" {
 		var err error
 		if fresh.runner, err = startRunner(wanted.Name); err != nil {
 			return err
 		}
 	}
+	if !pause(r, ms("STANDIN_LOAD_MS")) {
+		fresh.runner.end()
+		return errors.New("client connection closed before server finished loading, aborting load")
+	}
+	if text := get("STANDIN_LOAD_ERROR"); text != "" {
+		fresh.runner.end()
+		return errors.New(text)
+	}
+	fresh.runner.ready()
+	fresh.expires = time.Now().Add(5 * time.Minute)
 	memoryGuard.Lock()
 	defer memoryGuard.Unlock()
 	memory[wanted.Name] = fresh

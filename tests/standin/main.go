@@ -29,7 +29,9 @@
 //	STANDIN_LOAD_ERROR=TEXT   * a load fails with HTTP status 500 and this text
 //	STANDIN_GENERATE_MS=N     * generate, chat and embed take N ms once the model is loaded
 //	STANDIN_RUNNER=1            each loaded model has a child process `llama-server ... --port N` which answers
-//	                            /health, /slots and /completion there, as a real runner does
+//	                            /health, /slots and /completion there, as a real runner does, and 503 while it loads;
+//	                            POST /standin/set there with STANDIN_HANG_RUNNER: /completion never answers, and with
+//	                            STANDIN_RUNNER_SPINS too it computes all the while
 //	STANDIN_PULL_MS=N         * a pull takes N ms; STANDIN_PULL_ERROR=TEXT * fails half-way with this text;
 //	STANDIN_PULL_CONTENT=TEXT * what the model pulled is made of: another text is another digest (a newer model)
 //	STANDIN_IGNORE_TERM=1       ignore SIGTERM

@@ -13,7 +13,10 @@ import (
 	"time"
 )
 
-const runnerName = "llama-server"
+const (
+	runnerName = "llama-server"
+	ready      = "ready"
+)
 
 // runner is the child process of a loaded model: found by its name and --port, as a real one is.
 type runner struct {
@@ -54,35 +57,70 @@ func startRunner(model string) (*runner, error) {
 
 func (r *runner) busy(change int) { fmt.Fprintln(r.orders, change) }
 
+// ready says that the model is in memory; until then the runner answers 503, as a real one does.
+func (r *runner) ready() {
+	if r != nil {
+		fmt.Fprintln(r.orders, ready)
+	}
+}
+
 func (r *runner) end() {
 	if r != nil {
 		_ = r.command.Process.Kill()
 	}
 }
 
-// runRunner is the child: it learns on its standard input how many requests are in work.
+// runRunner is the child: it learns on its standard input when the model is loaded, and how many requests are in work.
 func runRunner(_ []string) {
 	listener, err := net.FileListener(os.NewFile(3, "socket"))
 	if err != nil {
 		fail(1, "Error: "+err.Error())
 	}
 	var processing atomic.Int64
+	var isReady atomic.Bool
 	go func() {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {
+			if lines.Text() == ready {
+				isReady.Store(true)
+				continue
+			}
 			change, _ := strconv.ParseInt(lines.Text(), 10, 64)
 			processing.Add(change)
 		}
 	}()
-	http.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+	answer := func(path string, handler func(http.ResponseWriter, *http.Request)) {
+		http.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if isReady.Load() {
+				handler(w, r)
+			} else {
+				reply(w, http.StatusServiceUnavailable, problem("Loading model"))
+			}
+		})
+	}
+	answer("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	http.HandleFunc("GET /slots", func(w http.ResponseWriter, _ *http.Request) {
+	answer("GET /slots", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, []map[string]any{{"id": 0, "is_processing": processing.Load() > 0}})
 	})
-	http.HandleFunc("POST /completion", func(w http.ResponseWriter, _ *http.Request) {
+	answer("POST /completion", func(w http.ResponseWriter, r *http.Request) {
+		if get("STANDIN_HANG_RUNNER") != "" {
+			if get("STANDIN_RUNNER_SPINS") != "" {
+				go spin(r)
+			}
+			<-r.Context().Done()
+			return
+		}
 		time.Sleep(time.Millisecond)
 		reply(w, http.StatusOK, map[string]any{"content": "x", "stop": true, "tokens_predicted": 1})
 	})
+	http.HandleFunc("POST /standin/set", set)
 	fail(1, "Error: "+http.Serve(listener, nil).Error())
+}
+
+// spin computes as long as somebody waits for an answer: a long prompt, or a card that never ends.
+func spin(r *http.Request) {
+	for r.Context().Err() == nil {
+	}
 }

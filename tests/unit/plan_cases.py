@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ollamactl.errors import Problem
-from ollamactl.model import TARGET, Fleet, unit_name
+from ollamactl.model import HEAL_TIMER, TARGET, Fleet, unit_name
 from ollamactl.observed import Active, PortHolder, Running, UnitState
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.spec import specfile, yamltree
@@ -39,7 +39,7 @@ class Story:
     interrupted_at: str = ""
     """after.yaml was applied already, up to the first step of this kind, and then killed."""
     units: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Instance (or the target) -> its ActiveState and more; without a process unless it is active."""
+    """Instance (or what the fleet shares) -> its ActiveState and more; without a process unless it is active."""
     running: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Instance -> what is to be seen of its process."""
     store: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def _happen(story: Story, host: SimHost, wanted: Fleet) -> None:
             host.carry_out([step])
     host.store.update({model: manifest(model, text) for model, text in story.store.items()})
     for name, told in story.units.items():
-        _unit(host, name if name == TARGET else unit_name(name), dict(told))
+        _unit(host, name if name in (TARGET, HEAL_TIMER) else unit_name(name), dict(told))
     host.changed.update({name: Running(**_tuples(told)) for name, told in story.running.items()})
     for path, text in story.files.items():
         if text is None:

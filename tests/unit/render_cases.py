@@ -6,6 +6,7 @@ from ollamactl.model import (
     Egress,
     Fleet,
     Hardening,
+    Health,
     Instance,
     Limits,
     Restart,
@@ -149,8 +150,20 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
         ),
         Facts(manifests=MODELS),
     ),
+    "health": (
+        Fleet(
+            instances=(
+                Instance(name="llama3", port=11434, models=("llama3",), gpus=()),
+                Instance(name="lan", port=11435, host="192.168.1.5", models=("llama3",), gpus=(), allow=("any",)),
+                Instance(name="wild", port=11436, host="0.0.0.0", models=("llama3",), gpus=(), allow=("any",)),
+            ),
+            health=Health(every=90, failures=5),
+        ),
+        Facts(addresses=("192.168.1.5",), manifests=MODELS, program="/home/ada/src 100%/ollamactl.sh"),
+    ),
     "user": (
         Fleet(
+            health=Health(),
             models_dir="/home/ada/.ollama/models",
             instances=(
                 Instance(name="llama3", port=11434, models=("llama3",), gpus=("0",), secrets=(("TOKEN", "x"),)),
@@ -168,6 +181,7 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
             ),
             gpus=NVIDIA,
             groups=GROUPS,
+            program="/usr/bin/ollamactl",
             manifests=MODELS,
         ),
     ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from ollamactl.errors import Problem
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
-from ollamactl.model import TARGET, TEMPLATE, Fleet, instance_name, unit_name
+from ollamactl.model import HEAL_TIMER, TARGET, TEMPLATE, Fleet, instance_name, unit_name
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
 from ollamactl.planning import dependents, precheck, whose
@@ -80,7 +80,7 @@ class SimHost:
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def facts(self) -> Facts:
-        return Facts(gpus=CARDS, salts=SALTS, manifests=self.store)
+        return Facts(gpus=CARDS, salts=SALTS, program="/usr/bin/ollamactl", manifests=self.store)
 
     def put(self, path: str, text: str) -> None:
         """A file that somebody wrote; the marker decides whose it is."""
@@ -139,7 +139,8 @@ class SimHost:
 
     def stop(self, unit: str) -> None:
         """Ends a unit, as systemctl does; the manager forgets what nothing needs any more."""
-        for each in [unit, *self.processes] if unit == TARGET else [unit, *self._requiring(unit)]:
+        parts = [HEAL_TIMER, *self.processes]
+        for each in [unit, *parts] if unit == TARGET else [unit, *self._requiring(unit)]:
             self.processes.pop(each, None)
             self.units.pop(each, None)
         self.loaded_wants = self.loaded_wants if TARGET in self.units else None
@@ -185,6 +186,8 @@ class SimHost:
             self.files[file.path] = ObservedFile(path=file.path, data=file.data, ours=True, mode=file.mode)
             self.exposed &= file.kind is not FileKind.SECRETS
         elif step.kind is StepKind.REMOVE:
+            if step.subject == LAYOUT.figures:
+                return  # heal's own
             assert self.files.pop(step.subject).ours, f"removes {step.subject}, which is somebody else's"
         elif step.kind is StepKind.ENABLE:
             self._link(step.subject, there=True)
@@ -211,13 +214,17 @@ class SimHost:
             (self.links.add if there else self.links.discard)(unit)
 
     def _start(self, unit: str) -> None:
-        if unit in self.processes or (unit == TARGET and unit in self.units):
+        if unit in self.processes or (unit in (TARGET, HEAL_TIMER) and unit in self.units):
             return
         self.units[unit] = UnitState(name=unit, load_state="loaded", active=Active.ACTIVE, sub_state="running")
         if unit == TARGET:
             self.loaded_wants = set(self.links) if self.loaded_wants is None else self.loaded_wants
             for wanted in sorted(self.loaded_wants):
                 self._start(wanted)
+            return
+        if unit == HEAL_TIMER:
+            (timer,) = self.loaded.setdefault(unit, self._on_disk(unit))
+            assert timer, "the timer is started without its file"
             return
         template, drop_in = self.loaded.setdefault(unit, self._on_disk(unit))
         for other in self._requires(unit):
@@ -237,7 +244,7 @@ class SimHost:
 
     def _requires(self, unit: str) -> list[str]:
         """As the manager has read it."""
-        _, drop_in = self.loaded.get(unit) or (b"", b"")
+        *_, drop_in = self.loaded.get(unit) or (b"",)
         return (_value(drop_in, rb"^Requires=(.+)$") or "").split()
 
     def _requiring(self, unit: str) -> list[str]:
@@ -248,7 +255,9 @@ class SimHost:
         return found
 
     def _on_disk(self, unit: str) -> tuple[bytes, ...]:
-        paths = (f"{LAYOUT.unit_dir}/{TEMPLATE}", drop_in_path(instance_name(unit) or ""))
+        paths: tuple[str, ...] = (f"{LAYOUT.unit_dir}/{TEMPLATE}", drop_in_path(instance_name(unit) or ""))
+        if unit == HEAL_TIMER:
+            paths = (f"{LAYOUT.unit_dir}/{unit}",)
         return tuple(self.files[path].data if path in self.files else b"" for path in paths)
 
 

@@ -43,6 +43,16 @@ def test_the_running_kernel_says_the_same(family: socket.AddressFamily, address:
     assert (found.address, found.port, found.inode) == (address, port, inode)
 
 
+def test_connections_that_a_process_does_not_take_are_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+            (found,) = listeners.serving(listeners.read(), "127.0.0.1", port)
+            server.accept()[0].close()
+            (taken,) = listeners.serving(listeners.read(), "127.0.0.1", port)
+    assert (found.waiting, taken.waiting) == (2, 1)
+
+
 def at(address: str, port: int = 1, inode: int = 0) -> listeners.Listener:
     return listeners.Listener(address=address, port=port, inode=inode)
 

@@ -1,7 +1,9 @@
 """What a stranger on a port can answer, and that none of it is mistaken for Ollama, or stops the one who asks."""
 
+import json
 import socket
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -41,6 +43,45 @@ def test_nobody_listens() -> None:
 def test_somebody_accepts_and_never_answers() -> None:
     with talking(hang) as port, pytest.raises(probe.Silent, match=r"^no HTTP answer within 100ms$"):
         version(port, timeout=0.1)
+
+
+def test_nobody_takes_the_connection() -> None:
+    """A queue of connections that is full: the kernel drops whoever comes then."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        place = server.getsockname()
+        with socket.create_connection(place), pytest.raises(probe.Unreachable, match=r"^no connection within 100ms$"):
+            version(place[1], timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("ask", "path", "question"),
+    [
+        (probe.Server.token, "/completion", {"prompt": "x", "n_predict": 1}),
+        (probe.Server.embedding, "/embedding", {"content": "x"}),
+    ],
+)
+def test_a_runner_is_asked_for_as_little_as_there_is(
+    ask: Callable[[probe.Server], None], path: str, question: dict[str, object]
+) -> None:
+    asked: list[bytes] = []
+
+    def runner(connection: socket.socket) -> None:
+        while b"}" not in b"".join(asked):
+            asked.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with talking(runner) as port, probe.Server("127.0.0.1", port, timeout=2) as server:
+        ask(server)
+    head, _, body = b"".join(asked).partition(b"\r\n\r\n")
+    assert head.startswith(f"POST {path} HTTP/1.1\r\n".encode())
+    assert json.loads(body) == question
+
+
+def test_a_status_that_is_no_success_is_told() -> None:
+    answer = http(b"{}", status="503 Service Unavailable")
+    with talking(answer) as port, pytest.raises(probe.Strange) as caught:
+        version(port)
+    assert (caught.value.status, str(caught.value)) == (503, "GET /api/version answers 503 Service Unavailable")
 
 
 def drip(connection: socket.socket) -> None:

@@ -15,6 +15,7 @@ from ollamactl.model import (
     Egress,
     Fleet,
     Hardening,
+    Health,
     Instance,
     Limits,
     Network,
@@ -121,9 +122,12 @@ def test_defaults_are_not_in_it() -> None:
     assert line == 'Instance={"name":"x","port":11434,"models":["m:latest"]}'
 
 
-@given(binary=text, models_dir=text, source=text)
-def test_what_the_fleet_shares_comes_back(binary: str, models_dir: str, source: str) -> None:
-    fleet = Fleet(binary=binary, models_dir=models_dir, source=source)
+healths = st.none() | st.builds(Health, every=st.floats(1, 86400), failures=st.integers(1, 1000))
+
+
+@given(binary=text, models_dir=text, source=text, health=healths)
+def test_what_the_fleet_shares_comes_back(binary: str, models_dir: str, source: str, health: Health | None) -> None:
+    fleet = Fleet(binary=binary, models_dir=models_dir, source=source, health=health)
     assert installed(record.fleet_line(fleet), path=f"{UNITS}/ollama-fleet.target") == fleet
 
 
@@ -176,8 +180,9 @@ def test_a_drop_in_that_says_nothing_sensible_is_no_instance(line: str) -> None:
 def test_what_a_newer_ollamactl_has_added_is_left_out() -> None:
     (found,) = installed('Instance={"name":"x","port":1,"models":["m"],"telepathy":true}').instances
     assert found == Instance(name="x", port=1, models=("m",))
-    fleet = installed('Fleet={"binary":"/b","moon":"full","models_dir":7}', path=f"{UNITS}/ollama-fleet.target")
-    assert fleet == Fleet(binary="/b")
+    line = 'Fleet={"binary":"/b","moon":"full","models_dir":7,"health":{"every":"x","failures":5}}'
+    fleet = installed(line, path=f"{UNITS}/ollama-fleet.target")
+    assert fleet == Fleet(binary="/b", health=Health(failures=5))
 
 
 def test_a_file_of_somebody_else_is_not_believed() -> None:

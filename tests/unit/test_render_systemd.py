@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ollamactl.facts import Facts
-from ollamactl.model import TARGET, Fleet, Hardening, Instance
+from ollamactl.model import HEAL_SERVICE, TARGET, Fleet, Hardening
 from ollamactl.units.render import render
 from tests.unit.render_cases import CASES
 
@@ -31,12 +31,12 @@ def install(folder: Path, fleet: Fleet, facts: Facts, version: int) -> list[str]
     """Write the unit files below a folder, with a program that exists, and name the units."""
     instances = tuple(replace(each, binary="/usr/bin/true") for each in fleet.instances)
     fleet = replace(fleet, binary="/usr/bin/true", instances=instances)
-    for file in render(fleet, replace(facts, systemd=version)):
+    for file in render(fleet, replace(facts, systemd=version, program="/usr/bin/true")):
         if file.is_unit:
             path = folder / file.path.removeprefix(f"{facts.layout.unit_dir}/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.data)
-    return [*(instance.unit for instance in fleet.instances), TARGET]
+    return [*(instance.unit for instance in fleet.instances), TARGET, *([HEAL_SERVICE] if fleet.health else [])]
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -61,18 +61,23 @@ def test_strict_is_little_exposed(case: str, most: float, analyze: str, version:
     install(tmp_path, fleet, facts, version)
     for instance in fleet.instances:
         if instance.hardening is Hardening.STRICT:
-            assert exposure(instance, analyze, tmp_path) <= most, instance.name
+            assert exposure(instance.unit, analyze, tmp_path) <= most, instance.name
 
 
 def test_each_level_is_more_exposed_than_the_one_before(analyze: str, version: int, tmp_path: Path) -> None:
     fleet, facts = CASES["hardening"]
     install(tmp_path, fleet, facts, version)
-    scores = [exposure(instance, analyze, tmp_path) for instance in fleet.instances]
+    scores = [exposure(instance.unit, analyze, tmp_path) for instance in fleet.instances]
     assert scores == sorted(set(scores))
 
 
-def exposure(instance: Instance, analyze: str, folder: Path) -> float:
-    done = run(folder, analyze, "security", "--offline=true", "--no-pager", instance.unit)
+def test_the_service_that_heals_is_little_exposed(analyze: str, version: int, tmp_path: Path) -> None:
+    install(tmp_path, *CASES["health"], version)
+    assert exposure(HEAL_SERVICE, analyze, tmp_path) <= 1.7
+
+
+def exposure(unit: str, analyze: str, folder: Path) -> float:
+    done = run(folder, analyze, "security", "--offline=true", "--no-pager", unit)
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found, done.stdout
     return float(found[1])

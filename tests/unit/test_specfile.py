@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ollamactl.errors import Severity, SpecError
-from ollamactl.model import Backend, Fleet, Instance, Limits, Restart, RestartPolicy, Store, Toggle
+from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Restart, RestartPolicy, Store, Toggle
 from ollamactl.spec import specfile
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +69,8 @@ def test_every_key_reaches_the_model() -> None:
         """
 version: 1
 ollama: {binary: /opt/ollama, models: /srv/models}
+keep_generations: 7
+health: {every: 90s, failures: 5}
 defaults:
   environment: {A: "1", B: "2"}
   restart: {tries: 3, delay: 1s}
@@ -112,6 +114,7 @@ instances:
 
     assert fleet.binary == "/opt/ollama"
     assert fleet.models_dir == "/srv/models"
+    assert (fleet.keep_generations, fleet.health) == (7, Health(every=90, failures=5))
     assert fleet.instances[0].binary == "/opt/other"
     assert fleet.instances[1] == Instance(
         name="all",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ollamactl.model import TARGET, Fleet, Instance, State, instance_name, unit_name
+from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State, instance_name, unit_name
 from ollamactl.observed import UP, Active
 from ollamactl.planning.plan import StepKind
 from ollamactl.planning.undo import former, undo
@@ -14,6 +14,7 @@ from tests.unit.test_reconcile import fleets
 
 several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+SHARED = {TARGET, HEAL_TIMER}
 A = Instance(name="a", port=11434, models=("llama3:latest",), gpus=())
 B = Instance(name="b", port=11435, models=("llama3:latest",), gpus=())
 
@@ -34,7 +35,7 @@ def serving(host: SimHost) -> dict[str, tuple[str | None, str | None, str]]:
 def test_wherever_an_apply_was_left_the_host_is_as_before(old: Fleet, new: Fleet, data: st.DataObject) -> None:
     host = host_with(old)
     before = host.observe(new)
-    files, links, up, runs = dict(host.files), set(host.links), TARGET in host.units, serving(host)
+    files, links, up, runs = dict(host.files), set(host.links), SHARED & host.units.keys(), serving(host)
     serials = {unit: process.serial for unit, process in host.processes.items()}
     plan = host.plan(new)
     left_at = data.draw(st.integers(0, len(plan.steps)))
@@ -43,7 +44,7 @@ def test_wherever_an_apply_was_left_the_host_is_as_before(old: Fleet, new: Fleet
     back = undo(plan, before, host.observe(former(before)))
     host.carry_out(back.steps)
 
-    assert (host.files, host.links, TARGET in host.units, serving(host)) == (files, links, up, runs)
+    assert (host.files, host.links, SHARED & host.units.keys(), serving(host)) == (files, links, up, runs)
     touched = {step.instance for step in plan.changes}
     assert {unit for unit in serials if instance_name(unit) not in touched} == {
         unit

@@ -1,0 +1,1 @@
+"""Recovery of what hangs: systemd sees processes end, not stand still."""
