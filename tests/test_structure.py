@@ -17,6 +17,10 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
+def below(package: str, names: str) -> Iterator[str]:
+    return (f"{package}.{name}" for name in names.split())
+
+
 PURE = {
     "adoption",
     "adoption.adopted",
@@ -27,16 +31,13 @@ PURE = {
     "adoption.write",
     "chronicle",
     "doctor",
-    *(f"doctor.{name}" for name in DOCTOR.split()),
+    *below("doctor", DOCTOR),
     "errors",
     "facts",
     "files",
     "generation",
     "healing",
-    "healing.judge",
-    "healing.metrics",
-    "healing.signs",
-    "healing.tell",
+    *below("healing", "judge metrics signs tell"),
     "model",
     "modelname",
     "observed",

@@ -8,20 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ollamactl.errors import Severity
-from ollamactl.model import (
-    HEAL_SERVICE,
-    HEAL_TIMER,
-    TARGET,
-    TEMPLATE,
-    Fleet,
-    Health,
-    Instance,
-    Restart,
-    State,
-    Store,
-    instance_name,
-    unit_name,
-)
+from ollamactl.model import TARGET, Fleet, Health, Instance, Restart, State, Store, instance_name, unit_name
 from ollamactl.observed import Active, Running
 from ollamactl.planning.plan import ORDER, StepKind
 from tests.unit.simhost import LAYOUT, SimHost, drop_in_path, manifest
@@ -42,10 +29,8 @@ def fleets(draw: st.DrawFn) -> Fleet:
     # A server that requires one of `state: stopped` starts it all the same: what is up then would depend on the past.
     never = {each.unit for each in found if each.state is State.STOPPED}
     able = (tuple(u for u in i.requires if i.state is State.STOPPED or u not in never) for i in found)
-    return Fleet(
-        instances=tuple(replace(i, requires=requires) for i, requires in zip(found, able, strict=True)),
-        health=draw(st.sampled_from((None, Health(), Health(every=5)))),
-    )
+    servers = tuple(replace(i, requires=requires) for i, requires in zip(found, able, strict=True))
+    return Fleet(instances=servers, health=draw(st.sampled_from((None, Health(), Health(every=5)))))
 
 
 @st.composite
@@ -242,7 +227,7 @@ def test_only_changes_those_and_what_all_share(
     plan = host.plan(after, *only)
     along = {step.instance for step in plan.steps if step.cause.startswith(("requires ", "required by "))}
     assert {step.instance for step in plan.steps} <= {*only, *along, ""}
-    units = (TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER)
+    units = (TARGET, "ollama@.service", "ollamactl-heal.service", "ollamactl-heal.timer")
     shared = (*units, "systemd", LAYOUT.figures, *(f"{LAYOUT.unit_dir}/{unit}" for unit in units))
     assert {step.subject for step in plan.steps if not step.instance} <= set(shared)
 
