@@ -17,6 +17,7 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
+
 def below(package: str, names: str) -> Iterator[str]:
     return (f"{package}.{name}" for name in names.split())
 
