@@ -53,8 +53,8 @@ def talking(talk: Talk, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[i
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def take_request(connection: socket.socket) -> None:
-    """Reads all of it: closing with something unread would reset the connection."""
+def take_request(connection: socket.socket) -> bytes:
+    """Reads all of it: closing with something unread would reset the connection. Gives its first line."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -62,6 +62,7 @@ def take_request(connection: socket.socket) -> None:
     length = re.search(rb"(?i)content-length: ([0-9]+)", head)
     while length and len(body) < int(length[1]):
         body += connection.recv(65536)
+    return head.partition(b"\r\n")[0]
 
 
 def hang(connection: socket.socket) -> None:

@@ -16,7 +16,7 @@ from ollamactl.healing import pulse
 from ollamactl.healing.signs import Life, RunnerSigns, Signs
 from ollamactl.observed import Active, UnitState
 from ollamactl.proving import probe
-from tests.unit.server import Ollama, Talk, free_port, hang, http, instance, ollama, saying, talking
+from tests.unit.server import Ollama, Talk, free_port, hang, http, instance, ollama, saying, take_request, talking
 from tests.unit.test_runners import child, slots
 
 RUNNING = UnitState(
@@ -95,8 +95,8 @@ def runner(does: Runner, *words: str) -> Iterator[RunnerSigns]:
     """The signs of the one runner of a server."""
 
     def talk(connection: socket.socket) -> None:
-        # Each question comes on a connection of its own, whole
-        what = does(connection.recv(65536).partition(b"\r\n")[0])
+        # Each question comes on a connection of its own
+        what = does(take_request(connection))
         if isinstance(what, bytes):
             connection.sendall(what)
         else:
