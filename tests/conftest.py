@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.run import obstacle
 
@@ -15,6 +16,10 @@ SYSTEM = Path(__file__).parent / "system"
 NOT_RUN = "no containers here: "
 
 cached_obstacle = cache(obstacle)
+
+# How long an example takes says only what else the machine is doing
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("loaded")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,8 +24,8 @@ class Waiting:
         self.place = place
         (place / "fleet.yaml").write_text(FLEET.replace("11435", "11436"))
 
-    def run(self, *arguments: str, seconds: float = 0.7) -> tuple[str, str]:
-        """What it said on both streams, when the lock is freed after a while."""
+    def run(self, *arguments: str) -> tuple[str, str]:
+        """What it said on both streams, when the lock is freed as soon as it waits."""
         with lock.acquire(self.place / "image/run/ollamactl.lock", wait=False, on_wait=pytest.fail):
             process = subprocess.Popen(
                 command("apply", "--root", "image", *arguments),
@@ -35,8 +35,9 @@ class Waiting:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            time.sleep(seconds)
-            assert process.poll() is None
+            while not waits_for_a_lock(process.pid):
+                assert process.poll() is None
+                time.sleep(0.02)
         stdout, stderr = process.communicate(timeout=20)
         assert process.returncode == 0
         return stdout, stderr
@@ -59,6 +60,12 @@ class Waiting:
         os.close(ours)
         assert process.wait(20) == 0
         return seen.decode()
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Whether the process stands in flock(2), by which it has said all that it says before (proc_locks(5))."""
+    waiting = (line.split() for line in Path("/proc/locks").read_text().splitlines() if "-> FLOCK" in line)
+    return any(fields[5] == str(pid) for fields in waiting)
 
 
 def until(terminal: int, words: bytes | None) -> Iterator[bytes]:

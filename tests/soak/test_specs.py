@@ -88,13 +88,13 @@ def test_any_spec_that_hypothesis_makes(
     count = min(BLOCK, SPECS // 10 - block)
 
     @seed(block)
-    @settings(max_examples=count - count // 2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count - count // 2, database=None, suppress_health_check=list(HealthCheck))
     @given(DOCUMENTS)
     def documents(document: object) -> None:
         tally.add(check(json.dumps(document).encode(), tmp_path))
 
     @seed(block)
-    @settings(max_examples=max(1, count // 2), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=max(1, count // 2), database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(EXAMPLES), EDITS)
     def edits(example: bytes, changes: list[tuple[int, int, bytes]]) -> None:
         for at, length, piece in changes:

@@ -77,7 +77,7 @@ BASE = {path: fixed(data) for path, kind, data in rendered(TAME)[1] if kind in (
     st.sampled_from([*VALUES]).flatmap(lambda key: st.fixed_dictionaries({key: VALUES[key]})),
     st.just({}) | st.fixed_dictionaries({"binary": PATH}) | st.fixed_dictionaries({"models": PATH}),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_no_value_leaves_its_directive(values: dict[str, object], ollama: dict[str, object]) -> None:
     instance = {"port": 11434, "models": "m", "gpus": "none", **values}
     try:

@@ -40,13 +40,13 @@ def attempt(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes(data: bytes) -> None:
     attempt(data)
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text(text: str) -> None:
     attempt(text.encode("utf-8", "surrogatepass"))
 
@@ -55,7 +55,7 @@ def test_any_text(text: str) -> None:
     st.sampled_from(EXAMPLES),
     st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 40), st.sampled_from(PIECES)), min_size=1, max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_mutated_example(example: bytes, edits: list[tuple[int, int, bytes]]) -> None:
     for at, length, piece in edits:
         example = example[:at] + piece + example[at + length :]
@@ -66,7 +66,7 @@ def test_any_mutated_example(example: bytes, edits: list[tuple[int, int, bytes]]
     st.dictionaries(st.sampled_from([*schema.instance_keys()]), VALUES, max_size=6),
     st.dictionaries(st.sampled_from([*schema.instance_keys()]), VALUES, max_size=3),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_values_of_real_keys(keys: dict[str, object], defaults: dict[str, object]) -> None:
     document = {"version": 1, "defaults": defaults, "instances": {"a": {"port": 11434, **keys}, "b": {"port": 11435}}}
     attempt(json.dumps(document).encode())

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State, instance_name, unit_name
@@ -12,7 +12,7 @@ from ollamactl.planning.undo import former, undo
 from tests.unit.simhost import SimHost
 from tests.unit.test_reconcile import fleets
 
-several = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=200)
 
 SHARED = {TARGET, HEAL_TIMER}
 A = Instance(name="a", port=11434, models=("llama3:latest",), gpus=())
