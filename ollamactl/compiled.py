@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ollamactl import __version__
+from ollamactl import __version__, manifest
 from ollamactl.errors import Location, Problem, Severity
 from ollamactl.facts import Facts, Layout, Manifest
-from ollamactl.files import File, FileKind, ObservedFile
-from ollamactl.host import atomic, store
+from ollamactl.files import File, ObservedFile
+from ollamactl.host import atomic
 from ollamactl.host.observe import Host, read_facts
 from ollamactl.model import Fleet
 from ollamactl.spec.source import Source
@@ -52,11 +52,22 @@ def compile_spec(host: Host, source: Source) -> Compiled:
     from ollamactl.units import render
 
     spec = specfile.load(source.data, name=source.name, source=source.path)
-    facts = replace(read_facts(host, spec.fleet), salts=_salts(host, spec.fleet, there))
+    facts = replace(_facts(host, spec.fleet, there), salts=_salts(host, spec.fleet, there))
     files = render.render(spec.fleet, facts)
     return Compiled(
         fleet=spec.fleet, facts=facts, files=files, there=there, notes=spec.problems, locations=spec.locations
     )
+
+
+def _facts(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> Facts:
+    """What rendering must know, with the versions that only the installed views have."""
+    facts = read_facts(host, fleet)
+    fixed = {pair for instance in fleet.instances for pair in instance.digests}
+    lost = {digest for _, digest in fixed - {(each.model, each.digest) for each in facts.manifests.values()}}
+    if not lost:
+        return facts
+    kept = {each.digest: each for _, each in views(there.values(), host.layout) if each.digest in lost}
+    return replace(facts, kept=dict(sorted(kept.items())))
 
 
 def _salts(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> Mapping[str, str]:
@@ -73,39 +84,41 @@ def compile_installed(host: Host) -> Compiled:
     """The fleet that is installed, taken for what should be."""
     there = host.files.managed(host.layout)
     fleet = installed_fleet(there)
-    return Compiled(fleet=fleet, facts=read_facts(host, fleet), files=_as_desired(host, there), there=there)
+    return Compiled(fleet=fleet, facts=_facts(host, fleet, there), files=_as_desired(host, there), there=there)
 
 
 def compile_files(host: Host, files: tuple[File, ...]) -> Compiled:
     """A fleet from files that were installed once: exactly these are what should be."""
-    fleet = installed_fleet(
-        {file.path: ObservedFile(path=file.path, data=file.data, mode=file.mode, ours=True) for file in files}
-    )
-    facts = read_facts(host, fleet)
+    then = {file.path: ObservedFile(path=file.path, data=file.data, mode=file.mode, ours=True) for file in files}
+    fleet = installed_fleet(then)
+    facts = _facts(host, fleet, then)
     return Compiled(
         fleet=fleet,
-        facts=replace(facts, manifests={**facts.manifests, **manifests_of(files, host.layout)}),
+        facts=replace(facts, manifests={**facts.manifests, **manifests_of(files, host.layout, fleet)}),
         files=files,
         there=host.files.managed(host.layout),
     )
 
 
-def manifests_of(files: Iterable[File], layout: Layout) -> Mapping[str, Manifest]:
-    """The models as files of views have them, which may be older than the store's."""
-    found = {}
+def views(files: Iterable[File | ObservedFile], layout: Layout) -> Iterator[tuple[str, Manifest]]:
+    """Each instance with each model that it sees, as files of views have it."""
     for file in files:
-        if file.kind is FileKind.VIEW:
-            path = file.path.removeprefix(f"{layout.views}/{file.instance}/")
-            if model := store.listed_as(path):
-                found[model] = Manifest(model=model, path=path, data=file.data, digest=store.digest(file.data))
-    return found
+        if file.path.startswith(f"{layout.views}/"):
+            instance, _, path = file.path.removeprefix(f"{layout.views}/").partition("/")
+            if model := manifest.listed_as(path):
+                digest = manifest.digest(file.data)
+                yield instance, Manifest(model=model, path=path, data=file.data, digest=digest)
+
+
+def manifests_of(files: Iterable[File], layout: Layout, fleet: Fleet) -> Mapping[str, Manifest]:
+    """The models as files of views have them, which may be older than the store's; without those fixed to a digest."""
+    fixed = {(instance.name, model) for instance in fleet.instances for model, _ in instance.digests}
+    return {each.model: each for name, each in views(files, layout) if (name, each.model) not in fixed}
 
 
 def served(there: Mapping[str, ObservedFile], layout: Layout, instance: str) -> Mapping[str, str]:
     """The digests of the models that an instance sees, by model, as it is installed."""
-    view = f"{layout.views}/{instance}/"
-    files = ((path.removeprefix(view), file.data) for path, file in there.items() if path.startswith(view))
-    return {model: store.digest(data) for path, data in files if (model := store.listed_as(path))}
+    return {each.model: each.digest for name, each in views(there.values(), layout) if name == instance}
 
 
 def remember(host: Host, source: Source, compiled: Compiled) -> None:
@@ -133,7 +146,7 @@ def _remembered(host: Host, source: Source, there: Mapping[str, ObservedFile]) -
     fleet = installed_fleet(there) if memory else Fleet()
     if not memory or not fleet.instances:
         return None
-    facts = read_facts(host, fleet)
+    facts = _facts(host, fleet, there)
     ours = ((file.path, file.mode, file.data) for file in there.values() if file.ours)
     if memory["key"] != _key(source, facts, ours):
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.files import FileKind
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER
+from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, Instance
 
 
 class Vendor(StrEnum):
@@ -130,3 +130,10 @@ class Facts:
     """The path of ollamactl itself, for the service that heals; empty where the spec wants none."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""
+    kept: Mapping[str, Manifest] = field(default_factory=dict)
+    """By digest: what a model is fixed to and the store has no more, but a server's view has."""
+
+    def manifest(self, instance: Instance, model: str) -> Manifest | None:
+        """The version of a model that an instance is to serve; None where it is not to be had."""
+        found, fixed = self.manifests.get(model), dict(instance.digests).get(model)
+        return found if fixed is None or (found and found.digest == fixed) else self.kept.get(fixed)

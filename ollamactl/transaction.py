@@ -234,7 +234,7 @@ def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell
     fleet, files = undo.former(before), undo.former_files(before)
     compiled = Compiled(
         fleet=fleet,
-        facts=replace(before.facts, manifests={**before.facts.manifests, **manifests_of(files, host.layout)}),
+        facts=replace(before.facts, manifests={**before.facts.manifests, **manifests_of(files, host.layout, fleet)}),
         files=files,
         there=host.files.managed(host.layout),
     )

@@ -178,7 +178,8 @@ def _store_problems(host: Host, compiled: Compiled, scope: Collection[str]) -> S
         return ()
     wanted = Declared(compiled.fleet, compiled.locations, only=scope)
     models_dir = host.root / compiled.fleet.models_dir.lstrip("/")
-    found = store.problems(models_dir, compiled.facts.manifests, wanted, root=host.root, others=not host.user)
+    facts = compiled.facts
+    found = store.problems(models_dir, facts.manifests, wanted, root=host.root, others=not host.user, kept=facts.kept)
     if host.offline:
         # An image may get its models later; the units are right without them.
         return [replace(problem, severity=Severity.WARNING) for problem in found]

@@ -35,6 +35,7 @@ PURE = {
     "files",
     "generation",
     "healing",
+    "manifest",
     *below("healing", "judge metrics signs tell"),
     "model",
     "modelname",

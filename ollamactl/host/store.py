@@ -1,18 +1,19 @@
 """The model store: `manifests/HOST/NAMESPACE/MODEL/TAG`, one JSON file a model, and `blobs/sha256-HEX` that they name.
 
-Sources are manifest/manifest.go, manifest/paths.go and types/model/name.go in Ollama.
+The source is manifest/paths.go in Ollama; what a manifest says: `manifest`.
 """
 
 # ruff: noqa: PTH115
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ollamactl import manifest
 from ollamactl.errors import HostError
 from ollamactl.facts import Manifest
 from ollamactl.host import reach
@@ -38,9 +39,9 @@ def read(models_dir: Path, *, wanted: Collection[ModelName] | None = None) -> Ma
     paths = [name.manifest_path for name in wanted] if wanted is not None else _list(f"{base}/manifests")
     found = {}
     for path in sorted(set(paths)):
-        model = listed_as(path)
+        model = manifest.listed_as(path)
         if model and (data := _read(f"{base}/manifests/{path}", inside)) is not None:
-            found[model] = Manifest(model=model, path=path, data=data, digest=digest(data))
+            found[model] = Manifest(model=model, path=path, data=data, digest=manifest.digest(data))
     return found
 
 
@@ -56,33 +57,6 @@ def _trusted(base: str) -> Iterator[tuple[str, int]]:
                 yield f"{real}/", owner
 
 
-def listed_as(path: str) -> str:
-    """The name under which Ollama lists the manifest at a path below `manifests/`; empty where it lists none.
-
-    As ParseNameFromFilepath and DisplayShortest do it in types/model/name.go.
-    """
-    parts = path.split("/")
-    if len(parts) != 4:
-        return ""
-    try:
-        name = ModelName.parse(f"{'/'.join(parts[:3])}:{parts[3]}")
-    except ValueError:
-        return ""
-    return name.short if name.manifest_path.lower() == path.lower() else ""
-
-
-def digest(data: bytes) -> str:
-    """What /api/tags calls the digest: SHA-256 in hex of as much of the file as Ollama reads.
-
-    Ollama hashes what passes through Go's json.Decoder, which stops after the closing brace; its buffer grows from
-    512 bytes to 2n + 512. So the newline that `ollama create` writes is left out of a file of just 513 or 1537 bytes.
-    """
-    needed, taken = len(data.rstrip(b" \t\r\n")), 512
-    while taken < needed:
-        taken = 2 * taken + 512
-    return hashlib.sha256(data[:taken]).hexdigest()
-
-
 def problems(
     models_dir: Path,
     manifests: Mapping[str, Manifest],
@@ -90,6 +64,7 @@ def problems(
     *,
     root: Path = Path("/"),
     others: bool = True,
+    kept: Mapping[str, Manifest] = MappingProxyType({}),
 ) -> "tuple[Problem, ...]":
     """What keeps the wanted models from being served: see storecheck."""
     from ollamactl.host import storecheck
@@ -97,7 +72,7 @@ def problems(
     def present() -> list[str]:
         return sorted(read(models_dir))
 
-    return tuple(storecheck.find(models_dir, manifests, wanted, root=root, others=others, present=present))
+    return tuple(storecheck.find(models_dir, manifests, wanted, root=root, others=others, present=present, kept=kept))
 
 
 def _list(manifests: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PTH116
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,10 +10,10 @@ from pathlib import Path
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.facts import Manifest
 from ollamactl.host import reach
+from ollamactl.manifest import layers, short
 from ollamactl.modelname import ModelName
-from ollamactl.spec.declared import Declared
+from ollamactl.spec.declared import Declared, Fixed
 
-_DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 _PASS, _READ = stat.S_IXOTH, stat.S_IROTH
 
 
@@ -26,8 +25,9 @@ def find(
     root: Path = Path("/"),
     others: bool,
     present: Callable[[], Sequence[str]],
+    kept: Mapping[str, Manifest],
 ) -> Iterator[Problem]:
-    """Everything wrong for the wanted models; `others` as in binary.problem.
+    """Everything wrong for the wanted models; `others` as in binary.problem, `kept` as in Facts.
 
     `present` lists the models that there are; it is asked only where one is missing.
     """
@@ -41,14 +41,33 @@ def find(
     names: Sequence[str] | None = None
     damaged: list[str] = []
     for name in wanted.models:
-        if manifest := manifests.get(name):
+        manifest = manifests.get(name)
+        moved = [each for each in wanted.fixed(name) if manifest is None or each.digest != manifest.digest]
+        held = [each for each in moved if each.isolated and each.digest in kept]
+        if manifest and not wanted.all_among(name, moved):
             for problem in damage(base, manifest, damaged):
                 yield replace(problem, instance=wanted.instance(name))
-        else:
+        elif manifest is None and not wanted.all_among(name, held):
             names = present() if names is None else names
             yield _missing(base, root, name, wanted, names)
+        for each in moved if manifest else held:
+            yield _moved(base, name, each, wanted, manifest, held=each in held)
+        for each in held:
+            for problem in damage(base, kept[each.digest], damaged):
+                yield replace(problem, instance=each.instance)
     if others:
-        yield from _rights(base, [manifests[name] for name in wanted.models if name in manifests])
+        yield from _rights(base, [*(manifests[name] for name in wanted.models if name in manifests), *kept.values()])
+
+
+def _moved(base: str, name: str, fixed: Fixed, wanted: Declared, manifest: Manifest | None, *, held: bool) -> Problem:
+    """The store has another version than the one to which a model is fixed, or none."""
+    now = f"has {short(manifest.digest)} under that name now" if manifest else "has that name no more"
+    hint = f"to take the new one: {name}@sha256:{manifest.digest}" if manifest else f"pull it: {_pull(base, name)}"
+    message = f"{name} is fixed to {short(fixed.digest)}, and the store {base} {now}"
+    if held:
+        problem = wanted.problem(name, f"{message}; {fixed.instance} keeps the fixed one", hint, fixed)
+        return replace(problem, severity=Severity.WARNING)
+    return wanted.problem(name, message, f"{hint}; no registry gives the old one by its digest", fixed)
 
 
 def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | None:
@@ -123,13 +142,13 @@ def _pull(base: str, name: str) -> str:
 
 def damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
     """Blobs of a manifest that are missing or of another size; one that several models share is told once."""
-    layers = _layers(manifest.data)
+    found = layers(manifest.data)
     path = f"{base}/manifests/{manifest.path}"
     again = _pull(base, manifest.model)
-    if layers is None:
+    if found is None:
         yield Problem(message=f"the manifest of {manifest.model} is damaged", hint=again, path=path)
         return
-    for digest, size in layers:
+    for digest, size in found:
         blob = f"{base}/blobs/{digest.replace(':', '-')}"
         if blob in told:
             continue
@@ -148,20 +167,6 @@ def damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
         yield Problem(message=message, hint=again, path=blob)
 
 
-def _layers(data: bytes) -> list[tuple[str, int]] | None:
-    """Digest and size of config and layers (the sum is the `size` of /api/tags); None if it is no manifest."""
-    import json
-
-    try:
-        manifest = json.loads(data)
-        entries = [manifest["config"], *(manifest["layers"] or ())]
-        layers = [(entry["digest"], entry["size"]) for entry in entries if entry["digest"]]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    sound = all(isinstance(d, str) and isinstance(s, int) and _DIGEST.fullmatch(d) for d, s in layers)
-    return layers if sound else None
-
-
 def _rights(base: str, manifests: Sequence[Manifest]) -> Iterator[Problem]:
     """Folders and files that the servers' own users can't read."""
     real = os.path.realpath(base)
@@ -170,7 +175,7 @@ def _rights(base: str, manifests: Sequence[Manifest]) -> Iterator[Problem]:
         yield Problem(message=message, hint=f"`sudo chmod o+x {parent}`", path=base)
     closed = [folder for folder in (base, f"{base}/blobs") if not reach.others_may(folder, _READ | _PASS)]
     for manifest in manifests:
-        for digest, _ in _layers(manifest.data) or ():
+        for digest, _ in layers(manifest.data) or ():
             blob = f"{base}/blobs/{digest.replace(':', '-')}"
             if blob not in closed and not reach.others_may(blob, _READ):
                 closed.append(blob)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from ollamactl import manifest
+from ollamactl.facts import Layout
 from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, Fleet, instance_name
 from ollamactl.observed import Observed
@@ -40,7 +42,7 @@ def file_steps(
             continue
         if file.kind is FileKind.SECRETS and scope.layout.secrets in observed.files:
             continue  # nobody but root may see whether it is there
-        why = _write_causes(file, seen)
+        why = _write_causes(file, seen, scope.layout)
         if seen and file.kind not in _NO_SERVERS:
             causes.setdefault(file.instance, []).extend(why)
         yield Step(
@@ -73,7 +75,7 @@ def file_steps(
             yield Step(kind=StepKind.REMOVE, subject=scope.layout.figures, cause=cause)
 
 
-def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
+def _write_causes(file: File, seen: ObservedFile | None, layout: Layout) -> list[str]:
     if seen is None:
         return ["new"]
     if seen.data == file.data or seen.unread:
@@ -83,8 +85,9 @@ def _write_causes(file: File, seen: ObservedFile | None) -> list[str]:
     if file.kind is FileKind.SECRETS:
         return ["secrets changed"]
     if file.kind is FileKind.VIEW:
-        *_, model, tag = file.path.split("/")
-        return [f"{model}:{tag} has a new digest in the store"]
+        model = manifest.listed_as(file.path.removeprefix(f"{layout.views}/{file.instance}/"))
+        old, new = (manifest.short(manifest.digest(data)) for data in (seen.data, file.data))
+        return [f"{model} {old} -> {new}"] if model else []
     if not seen.ours:
         return ["but somebody else's file is there"]
     return list(changes.describe(seen.data.decode(errors="replace"), file.data.decode()))

@@ -94,7 +94,7 @@ def expectations(
     return {
         i.name: Expected(
             version=versions.get(i.binary),
-            models={model: digests.get(model, "") for model in i.models},
+            models={model: digests.get(model, "") for model in i.models} | dict(i.digests),
             load=load,
             gpu=_lands_on_gpu(i, has_gpu),
         )

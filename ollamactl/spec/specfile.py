@@ -115,6 +115,8 @@ class _Reader:
                 settings["binary"] = binary
             if settings.get("backend") is Backend.CPU:
                 settings.setdefault("gpus", ())
+            if "models" in settings:
+                settings |= _fixed(settings["models"])
             if "models" not in _mapping(value) and path not in self.wrong:
                 self._models_from_name(name, path, settings)
             if self._failed or path in self.wrong:
@@ -229,6 +231,15 @@ def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
         if key in built:
             built[key] = make(built[key])
     return built
+
+
+def _fixed(models: Iterable[str]) -> dict[str, Any]:
+    """The models by their names alone, and the digests to which some of them are fixed."""
+    parts = [model.partition("@sha256:") for model in models]
+    return {
+        "models": tuple(name for name, _, _ in parts),
+        "digests": tuple((name, digest) for name, _, digest in parts if digest),
+    }
 
 
 def _flat(settings: Mapping[str, Any]) -> set[str]:

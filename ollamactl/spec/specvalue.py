@@ -20,6 +20,7 @@ _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|swap|device|path|timer|slice|scope)", re.ASCII
 )
 _PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?:library/)?([^/?#]+(?:/[^/?#]+)?)/?")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
 
 _LONGEST_PERIOD = 86400.0
@@ -145,6 +146,17 @@ def model(text: str) -> str:
     return name.short
 
 
+def served(text: str) -> str:
+    """A model's short name, or `NAME@sha256:DIGEST` for one that is fixed to a digest."""
+    name, at, digest = text.partition("@")
+    if not at:
+        return model(name)
+    if not _DIGEST.fullmatch(digest.lower()):
+        hint = "write sha256: and all its 64 digits, as `ollamactl models -v` tells them"
+        raise WrongValueError(f"{digest!r} is not the digest of a model", hint)
+    return f"{model(name)}@{digest.lower()}"
+
+
 def path(text: str) -> str:
     """An absolute path, normalised."""
     if not text.startswith("/"):
@@ -240,7 +252,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "vram_reserve": size,
     "environment_files": each(path),
     "state": State,
-    "models": each(model),
+    "models": each(served),
 }
 """By the key of an instance; a key that is not here is taken as it is, and null too."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from ollamactl.manifest import short
 from ollamactl.units import record
 from ollamactl.units.environment import SPEC_KEYS
 from ollamactl.units.unitfile import Directive, parse, unquote_environment
@@ -176,6 +177,9 @@ class _Reading:
                 found = values[name]
                 text = str(found).lower() if isinstance(found, bool) else str(found)
                 self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else text
+        if fixed := _mapping(values.get("digests")):
+            models = {each: fixed.get(each) for each in self.words.get("models", "").split(", ")}
+            self.words["models"] = ", ".join(f"{name}@{short(to)}" if to else name for name, to in models.items())
         if values and "gpus" not in values and values.get("backend") == "vulkan":
             self.words["gpus"] = "all"  # hidden from CUDA and ROCm, but all the same every card
 
@@ -190,6 +194,12 @@ class _Reading:
             self.words[word] = _spelling(word, value)
         elif name not in (CONFIG, "CUDA_DEVICE_ORDER"):
             self.environment[name] = value
+
+
+def _mapping(pairs: object) -> dict[str, str]:
+    """What a record says by name; nothing where somebody has written something else there."""
+    rows = pairs if isinstance(pairs, list) else []
+    return {str(row[0]): str(row[1]) for row in rows if isinstance(row, list) and len(row) == 2}
 
 
 def _spelling(word: str, value: str) -> str:

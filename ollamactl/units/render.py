@@ -5,6 +5,7 @@ is its own, and takes back what its spec relaxes. For the user's own manager bot
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,8 +106,9 @@ def _text(path: str, text: str, kind: FileKind, instance: str = "", mode: int = 
 def _manifests(instance: Instance, facts: Facts) -> list[Manifest]:
     if instance.store is not Store.ISOLATED:
         return []
-    names = [ModelName.parse(model).short for model in instance.models]
-    return [facts.manifests[name] for name in names if name in facts.manifests]
+    names = {name.short: name.manifest_path for name in map(ModelName.parse, instance.models)}
+    found = ((path, facts.manifest(instance, name)) for name, path in names.items())
+    return [replace(each, path=path) for path, each in found if each]
 
 
 def _view(instance: Instance, manifests: list[Manifest], folder: str) -> Iterator[File]:

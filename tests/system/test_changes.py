@@ -195,8 +195,9 @@ def test_a_new_digest_in_the_store_restarts_only_those_who_serve_it(host: FleetH
     host.machine.write(manifest, host.machine.read(manifest) + "\n")  # the same layers under another digest
 
     ran = host.applied()
+    after = host.get(11434, "/api/tags")["models"][0]["digest"]
 
-    why = "llama3:latest has a new digest in the store"
+    why = f"llama3:latest {before[:12]} -> {after[:12]}"
     assert ran.steps == [
         f"write {drop_in('one')}: records the new configuration",
         f"write {drop_in('two')}: records the new configuration",
@@ -207,7 +208,7 @@ def test_a_new_digest_in_the_store_restarts_only_those_who_serve_it(host: FleetH
         f"restart {unit('two')}: {why}",
     ]
     assert restarted(host, started) == ["one", "two"]
-    assert host.get(11434, "/api/tags")["models"][0]["digest"] != before
+    assert after != before
 
 
 def test_an_environment_file_of_the_operator_that_was_edited_restarts_its_servers(host: FleetHost) -> None:

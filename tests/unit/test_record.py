@@ -46,6 +46,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "name": names,
     "port": st.integers(1, 65535),
     "models": several,
+    "digests": pairs,
     "models_from_name": st.booleans(),
     "host": text,
     "store": st.sampled_from(Store),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ollamactl import manifest
 from ollamactl.errors import NotPermitted, Problem
 from ollamactl.host import store
 from ollamactl.model import Fleet, Instance
@@ -36,10 +37,10 @@ def models(tmp_path: Path) -> Path:
     (base / "blobs").mkdir(parents=True)
     for name in (LLAMA, CODER, PRIVATE):
         layers = [blob(base, b"weights"), blob(base, name.encode())]
-        manifest = {"schemaVersion": 2, "config": blob(base, b"{}"), "layers": layers}
+        text = json.dumps({"schemaVersion": 2, "config": blob(base, b"{}"), "layers": layers})
         path = base / "manifests" / ModelName.parse(name).manifest_path
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(manifest) + "\n")
+        path.write_text(f"{text}\n")
     return base
 
 
@@ -106,7 +107,7 @@ def test_a_store_that_is_itself_linked_and_spread_over_disks_is_read(models: Pat
 def test_the_digest_leaves_out_a_newline_that_ollamas_decoder_does_not_read(size: int) -> None:
     data = b'{"a":"' + b"x" * (size - 9) + b'"}\n'
     hashed = data[:-1] if size in (513, 1537, 3585) else data
-    assert store.digest(data) == hashlib.sha256(hashed).hexdigest()
+    assert manifest.digest(data) == hashlib.sha256(hashed).hexdigest()
 
 
 def test_a_store_that_is_not_there_is_empty(tmp_path: Path) -> None:
