@@ -66,3 +66,11 @@ def format_size(size: int) -> str:
         if size and size % _SIZES[unit] == 0:
             return f"{size // _SIZES[unit]}{unit}"
     return str(size)
+
+
+def shown_size(size: float) -> str:
+    """About so much, for a person: `4.7 GB`, `640 MB`; powers of 1000, as registries and `ollama list` count."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:.0f} {name}"
+    return f"{size:.0f} B"

@@ -35,6 +35,7 @@ PURE = {
     "files",
     "generation",
     "healing",
+    "inventory",
     "manifest",
     *below("healing", "judge metrics signs tell"),
     "model",
@@ -153,6 +154,7 @@ SHELL = {
     "output",
     "starting",
     "status",
+    "stock",
     "transaction",
     "workflow",
 }

@@ -38,6 +38,28 @@ def served(host: FleetHost, port: int) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in host.get(port, "/api/tags")["models"]}
 
 
+def listed(host: FleetHost) -> list[tuple[str, str, bool, list[str], bool]]:
+    """What `models` tells of the fleet's store."""
+    (stock,) = host.json("models").envelope["data"]["stores"]
+    assert (stock["path"], stock["fleet"]) == (STORE, True)
+    keys = ("name", "digest", "stored", "instances", "unused")
+    return [tuple(row[key] for key in keys) for row in stock["models"]]  # type: ignore[misc]
+
+
+def test_models_are_listed_with_those_of_other_stores(host: FleetHost) -> None:
+    stock = "/usr/share/ollama/.ollama/models"
+    host.machine.run(f"mkdir -p {stock} && cp -a {STORE}/. {stock}")
+    before = host.json("models").envelope["data"]["stores"]
+    host.applied(FLEET.replace("DIGEST", digest(host, "llama3")))
+    told = host.machine.run(["ollamactl", "models"], user="nobody").stdout
+    ours, other = told.split("\n\n")
+
+    assert [(row["path"], row["fleet"], len(row["models"])) for row in before] == [(STORE, False, 5), (stock, False, 5)]
+    assert ours.splitlines()[0].startswith(f"{STORE}: the fleet's store, ")
+    assert [line.split()[4:] for line in ours.splitlines() if "llama3:latest" in line] == [["fixed,", "loose"]]
+    assert other.splitlines()[0].startswith(f"{stock}: another store, ")
+
+
 def test_a_tag_that_moves_restarts_only_who_serves_it_and_leaves_alone_who_is_fixed(host: FleetHost) -> None:
     old, new = digest(host, "llama3"), digest(host, "qwen")
     spec = FLEET.replace("DIGEST", old)
@@ -69,6 +91,12 @@ def test_a_tag_that_moves_restarts_only_who_serves_it_and_leaves_alone_who_is_fi
     assert [name for name, one in host.invocations(*NAMES).items() if one != started[name]] == ["loose"]
     assert [served(host, port) for port in (11434, 11435)] == [{"llama3:latest": new}, {"llama3:latest": old}]
     assert (host.applied().steps, host.json("verify").code, host.json("status").code) == ([], 0, 0)
+
+    assert [row for row in listed(host) if row[0] in ("llama3:latest", "qwen:latest")] == [
+        ("llama3:latest", new, True, ["loose"], False),
+        ("llama3:latest", old, False, ["fixed"], False),
+        ("qwen:latest", new, True, [], True),
+    ]
 
     back = host.json("rollback")
     assert (back.code, served(host, 11434), served(host, 11435)) == (0, {"llama3:latest": old}, {"llama3:latest": old})
