@@ -57,8 +57,8 @@ def of_fleet(fleet: Fleet, manifests: Mapping[str, Manifest], views: Views) -> t
     """The versions that the fleet's store has, its servers see or its instances declare, by name."""
     found = {(each.model, each.digest): each for each in stored(manifests)}
     seen: dict[str, dict[str, str]] = {}
-    for instance, each in views:
-        seen.setdefault(instance, {})[each.model] = each.digest
+    for name, each in views:
+        seen.setdefault(name, {})[each.model] = each.digest
         found.setdefault((each.model, each.digest), _version(each, stored=False))
     for instance in fleet.instances:
         for key, waits in _has(instance, manifests, seen.get(instance.name, {})):

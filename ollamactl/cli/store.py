@@ -6,9 +6,9 @@ from ollamactl.result import Result
 
 @command
 def models(settings: Settings) -> Result:
-    """List the models of the fleet's store and of others: size, digest, and who serves them.
+    """List models, who serves them, and which nobody does.
 
-    With -v digests are whole, as `models: ["NAME@sha256:DIGEST"]` in a spec takes them.
+    Of the fleet's store and of others on this host; with -v digests are whole, as a spec takes them.
     """
     from ollamactl import inventory, stock
 

@@ -43,7 +43,7 @@ def listed(host: FleetHost) -> list[tuple[str, str, bool, list[str], bool]]:
     (stock,) = host.json("models").envelope["data"]["stores"]
     assert (stock["path"], stock["fleet"]) == (STORE, True)
     keys = ("name", "digest", "stored", "instances", "unused")
-    return [tuple(row[key] for key in keys) for row in stock["models"]]  # type: ignore[misc]
+    return [tuple(row[key] for key in keys) for row in stock["models"]]
 
 
 def test_models_are_listed_with_those_of_other_stores(host: FleetHost) -> None:
