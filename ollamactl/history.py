@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ollamactl import generation
-from ollamactl.errors import HostError
+from ollamactl.errors import HostError, UsageError
 from ollamactl.facts import Layout
 from ollamactl.files import File
 from ollamactl.generation import Generation
@@ -43,10 +43,10 @@ class History:
         return tuple(each for each in self.all() if isinstance(each, Generation))
 
     def read(self, number: int) -> Generation:
-        """One generation. Raises HostError where it is not there, or damaged."""
+        """One generation. Raises UsageError where it is not there, HostError where it is damaged."""
         if number not in (numbers := self._numbers()):
             known = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none yet"
-            raise HostError(f"there is no generation {number}", hint=f"{known}: ollamactl history")
+            raise UsageError(f"there is no generation {number}", hint=f"{known}: ollamactl history")
         found = self._look(number)
         if isinstance(found, Damaged):
             raise HostError(

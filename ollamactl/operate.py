@@ -14,7 +14,7 @@ from ollamactl.host.unitdir import DROP_IN
 from ollamactl.model import Instance, State
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.planning import lost
+from ollamactl.planning import lost, precheck
 from ollamactl.planning.dependents import with_dependents
 from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
 from ollamactl.planning.reconcile import OLDER
@@ -43,7 +43,8 @@ PATIENCE = 300.0
 def control(host: Host, verb: str, names: Collection[str], *, timeout: float, tell: Tell) -> Applied:
     """Starts, stops or restarts installed servers through the manager, and proves those that run then.
 
-    Who is already as it was asked for is left alone, and proved all the same.
+    Who is already as it was asked for is left alone, and proved all the same. Raises NotReadyError, before anything
+    is changed, where somebody else holds the port of one that is to be started.
     """
     with interrupt.heard(), locked(host, tell):
         compiled = installed(host)
@@ -65,12 +66,21 @@ def control(host: Host, verb: str, names: Collection[str], *, timeout: float, te
                 if kind or i.unit in starting:
                     steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
                 steps.append(Step(kind=StepKind.VERIFY, subject=i.unit, instance=i.name, target=i))
+        if taken := list(_taken(planned, {step.instance for step in steps if step.kind is StepKind.START})):
+            raise NotReadyError(taken)
         servers = {instance.unit: instance for instance in compiled.fleet.instances}
         steps = with_dependents(steps, planned.observed.units, then=servers, now=servers)
         planned = replace(planned, plan=Plan(steps=tuple(steps)), problems=())
         applied = carry_out(host, planned, load=False, timeout=timeout, tell=tell)
         applied.outcome.idle = ", ".join(f"{count} {words}" for words, count in sorted(idle.items()))
         return applied
+
+
+def _taken(planned: Planned, names: Collection[str]) -> Iterable[Problem]:
+    """Ports of those to start that somebody else holds: they would only crash on them."""
+    starting = [replace(i, state=State.RUNNING) for i in planned.fleet.instances if i.name in names]
+    found = precheck.ports(replace(planned.fleet, instances=tuple(starting)), planned.observed)
+    return (problem for problem in found if problem.severity is Severity.ERROR)
 
 
 def _kind(verb: str, unit: UnitState) -> StepKind | None:

@@ -138,6 +138,7 @@ def proof_data(proofs: Iterable[Proof]) -> list[dict[str, Any]]:
 
 
 _WHY = "What stands above says why"
+_NOTHING = "nothing"
 
 
 def outcome_text(outcome: Outcome, *, verbose: bool = False, look: str = "") -> str:
@@ -150,9 +151,11 @@ def outcome_text(outcome: Outcome, *, verbose: bool = False, look: str = "") -> 
         lines.append(f"{'; '.join([done, *proved])}.")
     else:
         so_far = _counted(outcome.done) if outcome.changed else "nothing was changed"
+        failed = sum(1 for step in outcome.failed if step.instance)
         if outcome.changed and not outcome.complete:
             so_far = f"broken off; done so far: {so_far}"
-        failed = sum(1 for step in outcome.failed if step.instance)
+        elif failed and so_far == _NOTHING:
+            so_far = ""
         so_far = _with(so_far, f"{failed} failed" if failed else "", outcome.idle)
         lines.append(f"FAILED: {'; '.join([*proved, so_far])}.")
         lines[-1] += f" {_WHY}; `{look}` shows the state now." if look else f" {_WHY}."
@@ -212,7 +215,7 @@ def _counted(done: Sequence[Step]) -> str:
         return f"{plural(links, 'link')} changed"
     if plan.of(StepKind.RELOAD):
         return "systemd has read its files again"
-    return ", ".join(f"{step.subject} started" for step in plan.of(StepKind.START)) or "nothing"
+    return ", ".join(f"{step.subject} started" for step in plan.of(StepKind.START)) or _NOTHING
 
 
 def _servers(plan: Plan, kind: StepKind) -> int:

@@ -176,7 +176,7 @@ class Starter:
 
     def _answers(self, unit: str) -> Answers:
         future = self.asked.get(unit)
-        return future.result() if future else Answers(failure="it was not started")
+        return future.result() if future else Answers(failure="it was not asked, because it was not started anew")
 
 
 def _job_problem(done: JobDone, step: Step) -> Problem:

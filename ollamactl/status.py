@@ -10,7 +10,7 @@ from ollamactl.host.observe import PATTERN, Host, running
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, DropIn, Heeded, Observed, UnitState
-from ollamactl.planning import heed, lost
+from ollamactl.planning import heed, lost, reconcile
 from ollamactl.proving.interview import Interviewer
 from ollamactl.proving.proof import ModelSize, Proof
 from ollamactl.proving.verify import Subject, expectations, prove
@@ -43,6 +43,8 @@ class Row:
     """None where the server is not meant to run, and does not."""
     drop_ins: tuple[DropIn, ...] = ()
     """Drop-ins of an administrator."""
+    older: bool = False
+    """It runs with other settings than those installed: an apply was broken off, or made for others only."""
     secrets: str = ""
     """The digest of its secrets; empty where it has none, or where only root may look."""
 
@@ -60,7 +62,7 @@ class Row:
     def healthy(self) -> bool:
         """Whether it is as the spec wants it."""
         if self.proof:
-            return self.proof.ok and self.instance.state is State.RUNNING
+            return self.proof.ok and self.instance.state is State.RUNNING and not self.older
         return self.instance.state is State.STOPPED
 
 
@@ -86,6 +88,7 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
     return tuple(
         replace(
             _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ())),
+            older=reconcile.runs_older(i.name, seen),
             secrets=_secrets(compiled, f"{host.layout.secrets}/{i.name}.env"),
         )
         for i in sorted((*instances, *unknown), key=lambda i: i.name)
@@ -149,6 +152,10 @@ def table(rows: Sequence[Row], *, now: float, verbose: bool = False, user: bool 
         for note in heed.told(row.unit.name, row.drop_ins, user=user):
             lines.append(f"{note.instance}: {note.message}")
             lines += [f"  hint: {note.hint}"] if note.hint else []
+    begun = f"{'ollamactl --user' if user else 'sudo ollamactl'}"
+    for name in [row.instance.name for row in rows if row.older]:
+        lines.append(f"{name}: {reconcile.OLDER} than the one that is installed")
+        lines.append(f"  hint: finish what was begun: {begun} apply; or: {begun} restart {name}")
     if verbose:
         lines += [f"{row.instance.name}: its secrets have the digest {row.secrets}" for row in rows if row.secrets]
     return "\n".join(lines)
@@ -162,7 +169,7 @@ def _cells(row: Row, now: float) -> tuple[str, ...]:
     elif not row.proof.ok:
         proof = f"FAILED: {', '.join(dict.fromkeys(check.kind for check in row.proof.failures))}"
     else:
-        proof = "ok" if row.healthy else "runs, against the spec"
+        proof = "ok" if row.healthy else "older settings" if row.older else "runs, against the spec"
     loaded = ", ".join(row.loaded) or "-"
     memory = f"{row.memory / 2**20:.0f}M" if row.memory else "-"
     return (
@@ -198,6 +205,7 @@ def data(row: Row) -> dict[str, Any]:
         "since": row.since,
         "listen": row.listen or None,
         "healthy": row.healthy,
+        "older": row.older,
         "proof": None if row.proof is None else row.proof.ok,
         "failures": [
             {"check": str(c.kind), "found": c.found, "expected": c.expected, "hint": c.hint}

@@ -56,6 +56,7 @@ PURE = {
     "planning.whose",
     "protocols",
     "proving",
+    "proving.lastwords",
     "proving.proof",
     "quantity",
     "report",

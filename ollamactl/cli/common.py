@@ -162,7 +162,7 @@ def systemd_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..
 def timeout_option(help_text: str, *, default: str | None = "5m") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """--timeout with units; what may take so long differs from command to command."""
     return click.option(
-        "--timeout", metavar="TIME", default=default, show_default=True, callback=_seconds, help=help_text
+        "--timeout", metavar="TIME", default=default, show_default=True, callback=_patience, help=help_text
     )
 
 
@@ -187,8 +187,20 @@ PATIENCE = "10m"
 
 
 def spelled_out(argv: list[str]) -> list[str]:
-    """The command line with TIME for each bare --when-idle: click would take the next word for it."""
-    return [f"{word}={PATIENCE}" if word == "--when-idle" else word for word in argv]
+    """The command line with TIME for each bare --when-idle: click would take the next word for it.
+
+    A word that begins as a time does is what was meant, though people leave out the `=`; specs are not called so.
+    """
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == f"--when-idle={PATIENCE}" and _TIME.fullmatch(word):
+            words[-1] = f"--when-idle={word}"
+        else:
+            words.append(f"{word}={PATIENCE}" if word == "--when-idle" else word)
+    return words
+
+
+_TIME = re.compile(r"([0-9]+(\.[0-9]+)?[a-z]*)+")
 
 
 def _folder(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -198,6 +210,13 @@ def _folder(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     if not value or not Path(value).is_dir():
         raise click.BadParameter(f"there is no folder {value!r}")
     return str(Path(value).resolve())
+
+
+def _patience(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    seconds = _seconds(context, parameter, value)
+    if seconds == 0:
+        raise click.BadParameter("no server answers in no time at all; write 90s, 5m or 1h30m")
+    return seconds
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:

@@ -2,12 +2,16 @@
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from ollamactl.cli.common import Settings, command, timeout_option
-from ollamactl.errors import ExitCode, NotPermitted
+from ollamactl.errors import ExitCode, NotPermitted, Problem, Severity
 from ollamactl.result import Result
+
+if TYPE_CHECKING:
+    from ollamactl.outcome import Outcome
 
 names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 
@@ -41,10 +45,18 @@ def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: flo
         command=verb,
         exit_code=ExitCode.OK if outcome.ok else ExitCode.INTERRUPTED if outcome.interrupted else ExitCode.FAILED,
         changed=outcome.changed,
-        problems=tuple(outcome.problems),
+        problems=(*outcome.problems, *_for_now(verb, outcome, settings)),
         data={"steps": report.plan_data(applied.planned.plan), "proofs": report.proof_data(outcome.proofs)},
         text=report.outcome_text(outcome, verbose=settings.verbose, look=settings.look),
     )
+
+
+def _for_now(verb: str, outcome: "Outcome", settings: Settings) -> tuple[Problem, ...]:
+    if verb != "stop" or not outcome.ok or not outcome.changed:
+        return ()
+    words = "what was stopped stays so until the next start, apply or boot"
+    hint = f"again: {settings.typed('start')}; for good: `state: stopped` in the spec"
+    return (Problem(message=words, hint=hint, severity=Severity.NOTE),)
 
 
 @command
@@ -98,9 +110,10 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
     host = settings.host(running=True)
     units = [instance.unit for instance in workflow.chosen(workflow.installed(host).fleet, names)]
     if not journal.readable(user=settings.user):
+        once = "" if settings.user else "sudo ollamactl logs ..., or for good: "
         raise NotPermitted(
             "the journal is not open to this user",
-            hint="sudo ollamactl logs ..., or for good: sudo usermod -aG systemd-journal $USER, and log in again",
+            hint=f"{once}sudo usermod -aG systemd-journal $USER, and log in again",
         )
     words = journal.follow_command(units, follow=follow, lines=lines, since=since, user=settings.user)
     if settings.output == "json":

@@ -1,11 +1,13 @@
 """Commands on generations: history, rollback."""
 
+import dataclasses
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ollamactl.cli.common import Settings, command, idle_option, timeout_option, wait_option
-from ollamactl.errors import ExitCode, UsageError
+from ollamactl.errors import ExitCode, Problem, Severity, UsageError
 from ollamactl.result import Result
 
 if TYPE_CHECKING:
@@ -76,7 +78,17 @@ def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, 
         )
     with Progress(enabled=progress(settings)) as tell:
         applied = transaction.rollback(host, number, transaction.Options(**options), tell)
-    return applied_result("rollback", applied, settings, diff=diff)
+    result = applied_result("rollback", applied, settings, diff=diff)
+    source = applied.planned.fleet.source
+    if result.exit_code is ExitCode.OK and result.changed and source:
+        newer = Problem(
+            path=source,
+            severity=Severity.NOTE,
+            message="the next apply of this spec brings the newer state again, unless the file goes back too",
+            hint=f"what it would do: {settings.typed('plan')} {quote(source)}",
+        )
+        result = dataclasses.replace(result, problems=(*result.problems, newer))
+    return result
 
 
 def _live(settings: Settings) -> "Host":

@@ -21,7 +21,7 @@ def problems(
         *_unread(desired, observed),
         *_foreign_units(fleet, observed),
         *_hosts(fleet, observed, only),
-        *_ports(fleet, observed, only),
+        *ports(fleet, observed, only),
         *_rivals(fleet, observed),
         *_environment_files(fleet, observed),
         *_given_up(fleet),
@@ -111,7 +111,8 @@ def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
             )
 
 
-def _ports(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+def ports(fleet: Fleet, observed: Observed, only: Collection[str] = ()) -> Iterable[Problem]:
+    """Addresses of servers that shall run which somebody else holds."""
     named = {instance.unit for instance in fleet.instances}
     for instance in dependents.to_run(fleet):
         holder = observed.holders.get(instance.name)

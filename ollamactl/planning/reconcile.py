@@ -129,6 +129,13 @@ OLDER = "it runs with an older configuration"
 """The cause of a restart that nothing else explains: an apply was ended before it, or made for others only."""
 
 
+def runs_older(instance: str, observed: Observed) -> bool:
+    """Whether its process was started with other settings than those that are installed, as far as one may look."""
+    running = observed.running.get(instance)
+    installed = _digest(_CONFIG, _seen(observed, _drop_in(instance, observed)))
+    return bool(running and running.config and installed and running.config != installed)
+
+
 def _stale(instance: Instance, running: Running, wanted: Mapping[str, File], observed: Observed) -> str:
     """Why the running process is not what the spec wants; empty where it is, or where nobody may look."""
     layout = observed.facts.layout

@@ -8,6 +8,7 @@ from pathlib import Path
 from ollamactl.host import journal, listeners, processes
 from ollamactl.model import Instance
 from ollamactl.observed import Active, PortHolder, UnitState
+from ollamactl.proving import lastwords
 from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
 
 
@@ -35,8 +36,12 @@ def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, 
     evidence = _with_holder(evidence, instance, listeners.serving(sockets, instance.host, instance.port), proc)
     proof = judge(instance, subject.expected, evidence)
     if not proof.ok and (unit.active is not Active.ACTIVE or subject.answers.failure or unit.restarts):
-        proof = replace(proof, evidence=replace(evidence, journal=journal.tail(unit.name, user=user)))
+        proof = replace(proof, evidence=replace(evidence, journal=_last_words(unit.name, user=user)))
     return proof
+
+
+def _last_words(unit: str, *, user: bool) -> tuple[str, ...]:
+    return lastwords.telling(journal.tail(unit, lines=lastwords.READ, user=user))
 
 
 def _uses_no_card(subject: Subject, proc: Path) -> bool:

@@ -32,6 +32,7 @@ ENDS = [
     pytest.param(("env",), 2, "usage", False, id="an argument is missing"),
     pytest.param(("plan", "--user", "--root", "image"), 2, "usage", False, id="what excludes each other"),
     pytest.param(("apply", "--timeout", "soon"), 2, "usage", False, id="a value that cannot be read"),
+    pytest.param(("apply", "--timeout", "0"), 2, "usage", False, id="a time in which nothing can be"),
     pytest.param(("check", "broken.yaml"), 78, "invalid", False, id="a wrong spec"),
     pytest.param(("apply", "broken.yaml", "--root", "image"), 78, "invalid", False, id="a wrong spec to apply"),
     pytest.param(("check", "missing.yaml"), 78, "invalid", False, id="no such spec"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
 
 from tests.lab.container import end
-from tests.system.fleethost import SPEC, FleetHost, unit
+from tests.system.fleethost import SPEC, FleetHost, drop_in, unit
 
 FLEET = """
     version: 1
@@ -55,6 +56,42 @@ def test_who_is_already_as_asked_for_is_left_alone_and_said_to_be_so(host: Fleet
     assert restarted.stdout.splitlines()[-1] == "Done: 1 started, 1 restarted; 2 of 2 servers proved."
     assert "one: started, waiting for its answer" in restarted.stderr
     assert "two: restarted, waiting for its answer" in restarted.stderr
+
+
+def test_a_port_that_a_stranger_took_meanwhile_is_told_before_a_start(host: FleetHost) -> None:
+    host.applied(FLEET)
+    stopped = host.machine.ollamactl("stop", "one")
+    assert "note: what was stopped stays so until the next start, apply or boot" in stopped.stderr
+    stranger = host.machine.popen(["python3", "-m", "http.server", "--bind", "127.0.0.1", "11434"])
+    host.wait_for(lambda: host.listening(11434))
+
+    refused = host.json("start", "one", "two")
+
+    assert (refused.code, refused.changed) == (1, False)
+    assert "127.0.0.1:11434 is taken by pid" in refused.errors[0]
+    assert host.states("one") == {"one": "inactive"}
+    end(stranger)
+    host.wait_for(lambda: not host.listening(11434))
+    assert host.json("start", "one").code == 0
+
+
+def test_status_tells_of_a_server_that_an_apply_did_not_come_to(host: FleetHost) -> None:
+    host.applied(FLEET)
+    shown = host.machine.read(drop_in("one"))
+    host.machine.write(
+        drop_in("one"), re.sub("OLLAMACTL_CONFIG=([0-9a-f]+)", "OLLAMACTL_CONFIG=0123456789abcdef", shown)
+    )
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    status = host.json("status")
+    rows = {row["instance"]: (row["healthy"], row["older"]) for row in status.envelope["data"]["instances"]}
+    told = host.machine.ollamactl("status", "one", check=False)
+
+    assert status.code == 3
+    assert rows == {"one": (False, True), "two": (True, False), "idle": (True, False)}
+    assert "one: it runs with an older configuration than the one that is installed" in told.stdout
+    assert host.json("restart", "one").code == 0
+    assert host.json("status", "one").code == 0
 
 
 def test_a_server_that_runs_and_hangs_is_not_started_but_told(host: FleetHost) -> None:

@@ -19,6 +19,7 @@ def test_rollback_brings_back_the_one_before_and_then_the_one_before_that(host: 
     first, second = host.json("rollback"), host.json("rollback")
 
     assert (first.code, second.code) == (0, 0)
+    assert "the next apply of this spec brings the newer state again" in "".join(first.notes)
     assert listing(host) == states[0]
     assert host.environ(11435)["OLLAMA_CONTEXT_LENGTH"] == "4096"
     rows = generations(host)

@@ -37,7 +37,7 @@ def test_when_idle_waits_for_who_is_at_work_and_for_nobody_else(host: FleetHost)
     host.applied(RUNNER)
     asking = generating(host, 8_000)
     started = host.invocations(*NAMES)
-    applying = host.machine.popen(["ollamactl", "apply", SPEC, "--when-idle"])
+    applying = host.machine.popen(["ollamactl", "apply", SPEC, "--when-idle", "1m"])
     host.wait_for(lambda: host.invocations("mistral")["mistral"] != started["mistral"])
     assert host.invocations("llama3")["llama3"] == started["llama3"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ollamactl.errors import HostError
+from ollamactl.errors import HostError, UsageError
 from ollamactl.facts import Layout
 from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
@@ -39,7 +39,7 @@ def finish(history: History, started: Generation, ending: Ending = Ending.DONE) 
 
 def test_where_there_is_none_yet_there_is_none(history: History) -> None:
     assert history.all() == ()
-    with pytest.raises(HostError, match=r"^there is no generation 1$") as caught:
+    with pytest.raises(UsageError, match=r"^there is no generation 1$") as caught:
         history.read(1)
     assert caught.value.hint == "there is none yet: ollamactl history"
 

@@ -210,6 +210,7 @@ def test_json_has_plain_numbers() -> None:
         "since": NOW - 5 * 86400,
         "listen": "127.0.0.1:11434",
         "healthy": True,
+        "older": False,
         "proof": True,
         "failures": [],
         "version": "0.34.0",
