@@ -23,6 +23,8 @@ class Version:
     """Whether the store has it; else a server's view alone, or nobody."""
     instances: tuple[str, ...] = ()
     """Who serves it, or would if started."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which some of them serve it."""
     waiting: tuple[str, ...] = ()
     """Who declares it, and gets it with the next apply."""
 
@@ -57,7 +59,12 @@ def of_fleet(fleet: Fleet, manifests: Mapping[str, Manifest], views: Views) -> t
     """The versions that the fleet's store has, its servers see or its instances declare, by name."""
     found = {(each.model, each.digest): each for each in stored(manifests)}
     seen: dict[str, dict[str, str]] = {}
+    also: dict[tuple[str, str], list[str]] = {}
+    other_names = {instance.name: dict(instance.aliases) for instance in fleet.instances}
     for name, each in views:
+        if alias_of := other_names.get(name, {}).get(each.model):
+            also.setdefault((alias_of, each.digest), []).append(each.model)
+            continue
         seen.setdefault(name, {})[each.model] = each.digest
         found.setdefault((each.model, each.digest), _version(each, stored=False))
     for instance in fleet.instances:
@@ -67,6 +74,9 @@ def of_fleet(fleet: Fleet, manifests: Mapping[str, Manifest], views: Views) -> t
                 found[key] = replace(row, waiting=(*row.waiting, instance.name))
             else:
                 found[key] = replace(row, instances=(*row.instances, instance.name))
+    for key, aliases in also.items():
+        if key in found:
+            found[key] = replace(found[key], aliases=tuple(sorted(set(aliases))))
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], not found[key].stored, key[1])))
 
 
@@ -120,6 +130,7 @@ def _cells(row: Version, fleets: bool, verbose: bool) -> tuple[str, ...]:
 
 def _served(row: Version) -> str:
     parts = [", ".join(row.instances)] if row.instances else []
+    parts += [f"also as {', '.join(row.aliases)}"] if row.aliases else []
     if row.waiting and row.digest:
         parts.append(f"{', '.join(row.waiting)} with the next apply")
     elif row.waiting:
@@ -142,6 +153,7 @@ def data(stock: Stock) -> dict[str, Any]:
                 "size": row.size,
                 "stored": row.stored,
                 "instances": list(row.instances),
+                "aliases": list(row.aliases),
                 "waiting": list(row.waiting),
                 "unused": row.unused if stock.fleets else None,
             }

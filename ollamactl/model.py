@@ -106,6 +106,8 @@ class Instance:
     models: tuple[str, ...]
     digests: tuple[tuple[str, str], ...] = ()
     """Model -> the digest that it must have, in hex; for those of `models` that are fixed to one."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """Another name -> the model of `models` that it stands for."""
     models_from_name: bool = False
     """The models were not written but filled in from the name: `plan` says so."""
     host: str = "127.0.0.1"

@@ -65,6 +65,7 @@ PURE = {
     "spec.checks",
     "spec.declared",
     "spec.depchecks",
+    "spec.modelchecks",
     "spec.restartcheck",
     "spec.schema",
     "spec.schemahints",

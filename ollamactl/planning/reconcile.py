@@ -57,11 +57,11 @@ def _handed_over(fleet: Fleet, observed: Observed, scope: Scope) -> Mapping[str,
 
 
 def _blind(wanted: Mapping[str, File], observed: Observed) -> Set[str]:
-    """Instances that lack a manifest: a server whose folder of manifests was removed never sees the new one."""
+    """Instances whose folder of manifests was removed, so that their server, which holds it, never sees the new one."""
     return {
         file.instance
         for path, file in wanted.items()
-        if file.kind is FileKind.VIEW and path not in observed.files and not path.endswith(f"/{VIEW_NOTE}")
+        if file.kind is FileKind.VIEW and path not in observed.files and path.endswith(f"/{VIEW_NOTE}")
     }
 
 

@@ -98,10 +98,17 @@ class Expected:
     """The binary's; None where it could not be asked."""
     models: Mapping[str, str] = field(default_factory=dict)
     """Name -> digest, of the planned manifests; an empty digest where the store lacks the model."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Another name -> the model that it stands for."""
     load: bool = False
     """--load: every declared model has been loaded."""
     gpu: bool | None = None
     """Whether models must land on a GPU (True), on the CPU (False), or anywhere (None)."""
+
+    @property
+    def listed(self) -> Mapping[str, str]:
+        """Everything that it must list, with its digest."""
+        return {**self.models, **{alias: self.models.get(model, "") for alias, model in self.aliases.items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,19 +220,20 @@ def _version(instance: Instance, expected: Expected, evidence: Evidence) -> Chec
 
 def _models(instance: Instance, expected: Expected, evidence: Evidence) -> Check:
     found = {name: _digest(digest) for name, digest in evidence.answers.models.items()}
+    wanted = expected.listed
     parts = []
-    for name, digest in expected.models.items():
+    for name, digest in wanted.items():
         if name not in found:
             parts.append(f"{name} is missing")
         elif digest and found[name] != digest:
             parts.append(f"{name} is {found[name][:12]} instead of {digest[:12]}")
     if instance.store is Store.ISOLATED:
-        parts += [f"{name} is not declared, but served" for name in found if name not in expected.models]
+        parts += [f"{name} is not declared, but served" for name in found if name not in wanted]
     return Check(
         kind=CheckKind.MODELS,
         ok=not parts,
         found="; ".join(parts) or _listed(found),
-        expected=_listed(expected.models),
+        expected=_listed(wanted),
         hint=f"sudo ollamactl apply; if that changes nothing: sudo ollamactl restart {instance.name}" if parts else "",
     )
 

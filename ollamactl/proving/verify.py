@@ -100,6 +100,7 @@ def expectations(
         i.name: Expected(
             version=versions.get(i.binary),
             models={model: digests.get(model, "") for model in i.models} | dict(i.digests),
+            aliases=dict(i.aliases),
             load=load,
             gpu=_lands_on_gpu(i, has_gpu),
         )

@@ -10,9 +10,8 @@ from types import MappingProxyType
 
 from ollamactl.errors import Location, Problem, Severity, listed
 from ollamactl.model import Backend, Egress, Fleet, Instance, Restart, Store, overlap
-from ollamactl.modelname import ModelName
 from ollamactl.quantity import format_size
-from ollamactl.spec import depchecks, restartcheck, varchecks
+from ollamactl.spec import depchecks, modelchecks, restartcheck, varchecks
 from ollamactl.spec.specplace import Path, Place
 
 UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
@@ -41,7 +40,7 @@ def check(
         *_store(fleet, place),
         *_ports(known("host", "port"), place),
         *_cards(known("gpus", "backend"), place),
-        *_named_after_models(known("models"), place),
+        *modelchecks.named_after_models(known("models"), place),
         *depchecks.check(fleet, place),
     ]
     for rule, keys in _RULES:
@@ -147,15 +146,6 @@ def _cards(fleet: Sequence[Instance], place: Place) -> Iterator[Problem]:
         yield place.problem(place.of(everything[1], "gpus"), message, hint, Severity.NOTE)
 
 
-def _named_after_models(instances: Sequence[Instance], place: Place) -> Iterator[Problem]:
-    """Said, so that nobody wonders why `gpu0` wants a model gpu0."""
-    names = [instance.name for instance in instances if instance.models_from_name]
-    if names:
-        verb = "serves the model of its" if len(names) == 1 else "each serve the model of their"
-        message = f"{listed(names)} {verb} own name, as `models` is not given"
-        yield place.problem(("instances",), message, severity=Severity.NOTE)
-
-
 def _names(instance: Instance, place: Place) -> Iterator[Problem]:
     name = instance.name
     if not _NAME.fullmatch(name):
@@ -163,21 +153,6 @@ def _names(instance: Instance, place: Place) -> Iterator[Problem]:
     if name.endswith(UNIT_SUFFIXES):
         message = "is not a valid name for an instance: it ends like a unit's"
         yield place.problem(place.of(name), message, f"write {name.rpartition('.')[0]}")
-
-
-def _models(instance: Instance, place: Place) -> Iterator[Problem]:
-    if instance.models_from_name:
-        return
-    name = instance.name
-    seen: dict[str, str] = {}
-    for at, model in enumerate(instance.models):
-        folded = ModelName.parse(model).folded if len(instance.models) > 1 else model
-        if folded in seen:
-            message = (
-                f"{model} is the same model as {seen[folded]}" if model != seen[folded] else f"{model} is listed twice"
-            )
-            yield place.problem(place.of(name, "models", at), message, "name it once")
-        seen.setdefault(folded, model)
 
 
 def _reach(instance: Instance, place: Place) -> Iterator[Problem]:
@@ -228,7 +203,8 @@ def _limits(instance: Instance, place: Place) -> Iterator[Problem]:
 
 _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, ...]], ...] = (
     (_names, ("name",)),
-    (_models, ("models",)),
+    (modelchecks.models, ("models",)),
+    (modelchecks.aliases, ("models", "aliases", "store")),
     (_reach, ("host", "allow", "egress")),
     (_backend, ("backend", "gpus", "spread")),
     (_limits, ("limits", "limits.memory_high", "limits.memory_max")),

@@ -16,6 +16,7 @@ _MAX_PROBLEMS = 100
 _MAX_INSTANCES = 5000
 _DEFAULTS: Path = ("defaults",)
 _MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "aliases": lambda values: tuple(values.items()),
     "restart": lambda values: Restart(**values),
     "limits": lambda values: Limits(**values),
     "environment": lambda values: tuple(values.items()),
@@ -144,9 +145,23 @@ class _Reader:
                 settings[key] = (
                     self._values(settings[key], (*path, key), _GROUPS[key])
                     if key in _GROUPS
+                    else self._aliases(settings[key], (*path, key))
+                    if key == "aliases"
                     else self._variables(settings[key], (*path, key))
                 )
         return settings
+
+    def _aliases(self, raw: Mapping[str, Any], path: Path) -> dict[str, str]:
+        result = {}
+        for name, value in raw.items():
+            at = (*path, name)
+            if self.wrong and self._is_wrong(at, value):
+                continue
+            try:
+                result[specvalue.model(name)] = specvalue.model(value)
+            except WrongValueError as error:
+                self._fail(at, str(error), error.hint)
+        return result
 
     def _values(
         self, raw: Mapping[str, Any], path: Path, readers: Mapping[str, Callable[[Any], Any]]

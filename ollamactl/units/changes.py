@@ -180,6 +180,8 @@ class _Reading:
         if fixed := _mapping(values.get("digests")):
             models = {each: fixed.get(each) for each in self.words.get("models", "").split(", ")}
             self.words["models"] = ", ".join(f"{name}@{short(to)}" if to else name for name, to in models.items())
+        if aliases := _mapping(values.get("aliases")):
+            self.words["aliases"] = ", ".join(f"{alias} ({model})" for alias, model in aliases.items())
         if values and "gpus" not in values and values.get("backend") == "vulkan":
             self.words["gpus"] = "all"  # hidden from CUDA and ROCm, but all the same every card
 

@@ -126,6 +126,6 @@ def _frozen(name: str, value: Any) -> Any:
         return Restart(**{**value, "policy": RestartPolicy(value["policy"])})
     if name == "limits":
         return Limits(**value)
-    if name in ("environment", "digests"):
+    if name in ("environment", "digests", "aliases"):
         return tuple((key, text) for key, text in value)
     return tuple(value) if isinstance(value, list) else value

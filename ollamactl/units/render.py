@@ -70,7 +70,8 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
         if instance.secrets:
             files.append(_secrets(instance, facts))
         if instance.store is Store.ISOLATED:
-            files.extend(_view(instance, manifests, f"{layout.views}/{instance.name}"))
+            shown = [*manifests, *_aliases(instance, facts)]
+            files.extend(_view(instance, shown, f"{layout.views}/{instance.name}"))
     if fleet.health:
         words = {**shared, **healunits.context(fleet, fleet.health, facts)}
         for unit in (HEAL_SERVICE, HEAL_TIMER):
@@ -109,6 +110,13 @@ def _manifests(instance: Instance, facts: Facts) -> list[Manifest]:
     names = {name.short: name.manifest_path for name in map(ModelName.parse, instance.models)}
     found = ((path, facts.manifest(instance, name)) for name, path in names.items())
     return [replace(each, path=path) for path, each in found if each]
+
+
+def _aliases(instance: Instance, facts: Facts) -> Iterator[Manifest]:
+    """A server sees a name that is added at once, so the digest of its configuration leaves them out."""
+    for alias, model in instance.aliases:
+        if found := facts.manifest(instance, model):
+            yield replace(found, path=ModelName.parse(alias).manifest_path)
 
 
 def _view(instance: Instance, manifests: list[Manifest], folder: str) -> Iterator[File]:

@@ -141,6 +141,25 @@ def test_another_list_of_models_is_served_after_a_restart(host: FleetHost) -> No
     assert host.models(11435) == ["mistral:latest", "qwen:latest"]
 
 
+def test_an_alias_comes_and_goes_while_its_server_runs(host: FleetHost) -> None:
+    steps, restarts = change(host, "models: [llama3]}", "models: [llama3], aliases: {gpt-4o: llama3}}")
+
+    views = f"{STATE}/views/one/registry.ollama.ai/library"
+    assert steps == [
+        f"write {drop_in('one')}: aliases none -> gpt-4o:latest (llama3:latest)",
+        f"write {views}/gpt-4o/latest: new",
+        "reload systemd: 1 file written",
+    ]
+    assert (restarts, host.models(11434)) == ([], ["gpt-4o:latest", "llama3:latest"])
+    (row,) = [row for row in host.json("models").envelope["data"]["stores"][0]["models"] if row["aliases"]]
+    assert (row["name"], row["aliases"], row["instances"]) == ("llama3:latest", ["gpt-4o:latest"], ["one", "two"])
+    host.machine.remove(f"{views}/gpt-4o")
+    assert host.json("verify").failed_checks("one")["models"]["found"] == "gpt-4o:latest is missing"
+    assert [step.partition(":")[0] for step in host.applied().steps] == [f"write {views}/gpt-4o/latest"]
+    assert host.applied(FLEET).steps[1] == f"remove {views}/gpt-4o/latest: no longer needed"
+    assert host.models(11434) == ["llama3:latest"]
+
+
 def test_a_shared_store_needs_no_view(host: FleetHost) -> None:
     steps, restarts = change(host, "one: {port: 11434,", "one: {port: 11434, store: shared,")
 

@@ -19,7 +19,7 @@ fleet = fleet_of(
     instances:
       llama3: {port: 11434}
       mistral: {port: 11435}
-      two: {port: 11436, models: [qwen, "acme/coder:7b"]}
+      two: {port: 11436, models: [qwen, "acme/coder:7b"], aliases: {gpt-4o: qwen}}
       embed: {port: 11437, models: "nomic-embed-text:v1.5"}
       compat: {port: 11438, models: llama3, hardening: compat, restart: {delay: 100ms}}
       loose: {port: 11439, models: llama3, hardening: "off"}
@@ -75,6 +75,21 @@ def test_the_api_of_openai_answers_too(fleet: FleetHost) -> None:
 
     assert answer.status == 200
     assert answer.json["usage"]["completion_tokens"] in (1, 2, 3)
+
+
+def test_an_alias_is_the_same_model_under_another_name(fleet: FleetHost) -> None:
+    generate(fleet, 11436, "qwen")
+    before = runners(fleet, "two")
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+
+    said, answer = ask(fleet, 11436, "POST", "/v1/chat/completions", body), generate(fleet, 11436, "gpt-4o")
+
+    assert (said.status, said.json["model"]) == (200, "gpt-4o")
+    assert said.json["usage"]["completion_tokens"] in (1, 2, 3)
+    assert (answer.status, answer.json["model"], answer.json["done"]) == (200, "gpt-4o", True)
+    listed = [row["id"] for row in fleet.get(11436, "/v1/models")["data"]]
+    assert sorted(listed) == ["acme/coder:7b", "gpt-4o:latest", "qwen:latest"]
+    assert (runners(fleet, "two"), fleet.json("verify", "--only", "two").code) == (before, 0)
 
 
 def test_an_embedding_model_embeds(fleet: FleetHost) -> None:

@@ -47,6 +47,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "port": st.integers(1, 65535),
     "models": several,
     "digests": pairs,
+    "aliases": pairs,
     "models_from_name": st.booleans(),
     "host": text,
     "store": st.sampled_from(Store),
