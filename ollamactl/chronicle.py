@@ -1,6 +1,7 @@
 """The history of the fleet as text and as JSON values. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
@@ -25,7 +26,7 @@ def _cells(row: Any) -> tuple[str, ...]:
 
 
 def _command(row: Generation) -> str:
-    return f"{row.command} to {row.of}" if row.of else row.command
+    return f"{row.command} to {row.of}" if row.command == "rollback" else row.command
 
 
 def told(shown: Generation, folder: PurePath) -> str:
@@ -38,6 +39,7 @@ def told(shown: Generation, folder: PurePath) -> str:
         ("when", shown.when + (f", until {shown.ended}" if shown.ended else "")),
         ("versions", versions),
         *([("secrets", _secrets(shown))] if shown.secrets else []),
+        *([("displaced", ", ".join(shown.displaced))] if shown.displaced else []),
         ("result", _ending(shown)),
         ("files", str(folder)),
     )
@@ -52,6 +54,11 @@ def told(shown: Generation, folder: PurePath) -> str:
         lines += [f"        | {line}" for line in proof["journal"]]
     lines += ["", *shown.problems] if shown.problems else []
     return "\n".join(lines)
+
+
+def place(target: Generation) -> str:
+    """Where a rollback goes, in words."""
+    return f"generation {target.number}" if target.number else "the time before the first generation"
 
 
 def _secrets(shown: Generation) -> str:
@@ -74,9 +81,9 @@ def row_data(row: Any) -> dict[str, Any]:
     if not isinstance(row, Generation):
         return {"number": row.number, "result": "damaged", "why": row.why}
     return {
-        "number": row.number, "command": row.command, "of": row.of or None, "when": row.when,
-        "ended": row.ended or None, "who": row.who, "spec": row.source or None, "result": row.ending.value,
-        "instances": list(row.instances), "versions": dict(row.versions),
+        "number": row.number, "command": row.command, "of": row.of if row.command == "rollback" else None,
+        "when": row.when, "ended": row.ended or None, "who": row.who, "spec": row.source or None,
+        "result": row.ending.value, "instances": list(row.instances), "versions": dict(row.versions),
     }  # fmt: skip
 
 
@@ -86,6 +93,7 @@ def data(shown: Generation, folder: PurePath) -> dict[str, Any]:
         **row_data(shown),
         "folder": str(folder),
         "secrets": dict(shown.secrets),
+        "displaced": {unit: asdict(was) for unit, was in shown.displaced.items()},
         "steps": [dict(step) for step in shown.steps],
         "proofs": [dict(proof) for proof in shown.proofs],
         "problems": list(shown.problems),

@@ -107,9 +107,13 @@ def _lay_out(
 def _link(plan: Plan, files: FileStore, manager: ServiceManager, outcome: Outcome, tell: Tell) -> None:
     """Links, removals and the reload, which must not be left between two of them."""
     for kind, change in ((StepKind.DISABLE, manager.disable), (StepKind.ENABLE, manager.enable)):
-        if steps := plan.of(kind):
-            change([step.subject for step in steps])
-            outcome.done += steps
+        steps = plan.of(kind)
+        for step in steps:
+            if step.links:
+                (files.unlink if kind is StepKind.DISABLE else files.relink)(step.links)
+        if own := [step.subject for step in steps if not step.links]:
+            change(own)
+        outcome.done += steps
     for step in plan.of(StepKind.REMOVE):
         files.remove(step.subject)
         outcome.done.append(step)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ollamactl.facts import Layout
 from ollamactl.files import File, ObservedFile
+from ollamactl.observed import Displaced
 
 
 class Ending(StrEnum):
@@ -34,7 +35,7 @@ class Generation:
     command: str
     """`apply`, `rollback` or `destroy`."""
     of: int = 0
-    """The generation that a rollback went back to; 0 for any other command."""
+    """The generation that a rollback went back to; 0 is the time before the first, and what any other command has."""
     when: str
     """The start, in ISO 8601 with the zone's offset."""
     who: str
@@ -50,13 +51,15 @@ class Generation:
     ended: str = ""
     problems: tuple[str, ...] = ()
     proofs: tuple[Mapping[str, Any], ...] = ()
+    displaced: Mapping[str, Displaced] = field(default_factory=dict)
+    """Services of somebody else's that had made room for the fleet by then, each as it was before."""
     digest: str = ""
     """SHA-256 of the files' text, to see damage."""
 
     @property
     def origin(self) -> int:
         """The generation whose state it is: its own, or the one that it went back to."""
-        return self.of or self.number
+        return self.of if self.command == "rollback" else self.number
 
 
 def wanted_files(
@@ -122,6 +125,7 @@ def from_json(text: str) -> Generation:
         values["ending"] = Ending(values["ending"])
         for key in ("instances", "steps", "problems", "proofs"):
             values[key] = tuple(values[key])
+        values["displaced"] = {unit: Displaced(**row) for unit, row in values.get("displaced", {}).items()}
         return Generation(**values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
@@ -133,10 +137,20 @@ def before(generations: Iterable[Generation], current: Generation) -> Generation
     return max(older, key=lambda each: each.number, default=None)
 
 
+BEGINNING = Generation(number=0, command="destroy", when="", who="", ending=Ending.DONE)
+"""Before the first: no fleet, and whatever made room for one is there again."""
+
+
 def current(generations: Iterable[Generation]) -> Generation | None:
     """The newest whose state the host is in; one that was rolled back has left none."""
     left = [each for each in generations if each.ending is not Ending.UNDONE]
     return max(left, key=lambda each: each.number, default=None)
+
+
+def displaced(generations: Iterable[Generation], *, settled: bool = False) -> Mapping[str, Displaced]:
+    """What has made room for the fleet by the newest change, or by the newest that ended well."""
+    left = [each for each in generations if not settled or each.ending is Ending.DONE]
+    return max(left, key=lambda each: each.number).displaced if left else {}
 
 
 def expendable(generations: Iterable[Generation], keep: int) -> tuple[int, ...]:

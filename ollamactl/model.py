@@ -144,6 +144,8 @@ class Instance:
     after: tuple[str, ...] = ()
     """Unit names; an instance's name in the spec has become its unit's name here."""
     requires: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    """Services of somebody else's that run Ollama, and make room for this one."""
     restart: Restart = Restart()
     limits: Limits = Limits()
 

@@ -106,6 +106,35 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """A service of somebody else's that is to make room for a server of the fleet."""
+
+    state: UnitState
+    """Under its own name, where the spec writes another one of it."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Links of the administrator's that start it, at boot as a rule: path -> target."""
+    pulled_in: tuple[str, ...] = ()
+    """Other links that start it, and services that do."""
+    carried: tuple[str, ...] = ()
+    """Services that run and would be stopped with it (Requires=, BindsTo=)."""
+    serves: bool = False
+    """Its command or its processes are an Ollama server's."""
+
+    @property
+    def up(self) -> bool:
+        """There is something to stop."""
+        return self.state.active not in (Active.INACTIVE, Active.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Displaced:
+    """How such a service was before it made room, so that it can be so again."""
+
+    active: bool
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortHolder:
     """Who listens on an address that an instance wants."""
 
@@ -130,7 +159,10 @@ class PortHolder:
         if self.pid is None and not self.unit:
             return f"see who it is: sudo ss -ltnp 'sport = :{self.port}'"
         if self.unit == "ollama.service":
-            return "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port"
+            return (
+                "that is Ollama's own service: sudo systemctl disable --now ollama.service, or have apply do that:"
+                " replaces: [ollama.service]; or choose another port"
+            )
         if self.pid == 1:
             return "a socket unit holds it (systemctl list-sockets): disable that, or choose another port in the spec"
         if self.unit.endswith(".service"):
@@ -168,6 +200,8 @@ class Observed:
     """By instance name: environment files without which its unit fails to start, each with the reason."""
     rivals: tuple[Rival, ...] = ()
     """Units of others that are set to listen on TCP, running or not."""
+    replaced: Mapping[str, Replaced] = field(default_factory=dict)
+    """Services that the spec replaces, or that were replaced before, by name; also those that there are not."""
 
     @property
     def ours(self) -> frozenset[str]:

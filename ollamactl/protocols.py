@@ -1,6 +1,6 @@
 """What the core asks of the outside, as Protocols: a test gives a fake instead of patching."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +42,12 @@ class FileStore(Protocol):
 
     def remove(self, path: str) -> None:
         """Removes one file of ours; raises HostError for a foreign one."""
+
+    def unlink(self, links: Mapping[str, str]) -> None:
+        """Takes away the links that start somebody else's service, path -> target."""
+
+    def relink(self, links: Mapping[str, str]) -> None:
+        """Puts them back."""
 
     def enable(self, unit: str) -> None:
         """Makes the unit's enablement link without a manager."""

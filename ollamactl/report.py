@@ -14,7 +14,7 @@ from ollamactl.units import secretfile
 
 _SIGNS = {
     StepKind.WRITE: "~", StepKind.REMOVE: "-", StepKind.ENABLE: "+", StepKind.DISABLE: "-", StepKind.START: "+",
-    StepKind.STOP: "-", StepKind.RESTART: "~",
+    StepKind.STOP: "-", StepKind.RESTART: "~", StepKind.DISPLACE: "-", StepKind.RESTORE: "+",
 }  # fmt: skip
 
 
@@ -38,7 +38,9 @@ def summary(plan: Plan) -> str:
     """`3 to start, 1 to restart, 2 to stop, 5 files to write, 1 file to remove`."""
     servers = ((StepKind.START, "start"), (StepKind.RESTART, "restart"), (StepKind.STOP, "stop"))
     files = ((StepKind.WRITE, "write"), (StepKind.REMOVE, "remove"))
+    others = ((StepKind.DISPLACE, "replace"), (StepKind.RESTORE, "bring back"))
     parts = [f"{count} to {what}" for kind, what in servers if (count := _servers(plan, kind))]
+    parts += [f"{plural(count, 'service')} to {what}" for kind, what in others if (count := len(plan.of(kind)))]
     parts += [f"{plural(count, 'file')} to {what}" for kind, what in files if (count := len(plan.of(kind)))]
     return ", ".join(parts) or "nothing to start or stop"
 
@@ -207,7 +209,9 @@ def _counted(done: Sequence[Step]) -> str:
         (_servers(plan, StepKind.STOP), "stopped"),
     )
     files = ((len(plan.of(StepKind.WRITE)), "written"), (len(plan.of(StepKind.REMOVE)), "removed"))
+    others = ((len(plan.of(StepKind.DISPLACE)), "replaced"), (len(plan.of(StepKind.RESTORE)), "brought back"))
     parts = [f"{count} {how}" for count, how in counts if count]
+    parts += [f"{plural(count, 'service')} {how}" for count, how in others if count]
     parts += [f"{plural(count, 'file')} {how}" for count, how in files if count]
     if parts:
         return ", ".join(parts)

@@ -3,11 +3,12 @@
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
 
+from ollamactl import interrupt
 from ollamactl.drain import Drain
 from ollamactl.errors import Problem
 from ollamactl.observed import Active, UnitState
@@ -18,7 +19,7 @@ from ollamactl.proving.interview import Interviewer
 from ollamactl.proving.proof import Answers, Expected
 from ollamactl.proving.verify import Subject, prove
 
-_METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit"}
+_METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.RESTORE: "StartUnit"}
 _WATCH_SECONDS = 0.5
 _FIRST_LOOK_SECONDS = 0.1
 _GRACE_SECONDS = 1.0
@@ -94,22 +95,56 @@ class Starter:
         )
 
     def _start(self, outcome: Outcome) -> None:
-        steps = {step.subject: step for step in self.plan.of(StepKind.RESTART, StepKind.START)}
+        """Whoever takes a service's place comes first, as soon as that has stopped: nobody has its port till then."""
+        steps = self.plan.of(StepKind.RESTART, StepKind.START)
+        held = self._take_over([step for step in steps if step.instance], outcome)
+        self._run([step for step in steps if step.instance not in held], outcome)
+        self._run(self.plan.of(StepKind.RESTORE), outcome)
+
+    def _take_over(self, steps: Sequence[Step], outcome: Outcome) -> Set[str]:
+        """Has services make room, and starts those that wait for it; returns whose starts are settled with that."""
+        leaving = {step.subject: step for step in self.plan.of(StepKind.DISPLACE)}
+        held = {step.instance for step in leaving.values()}
+        for batch in self.drain.due(list(leaving.values())):
+            with interrupt.unbroken():  # nobody has the port in between
+                self._stop(batch, leaving, outcome)
+                freed = {step.instance for step in batch} - {step.instance for step in leaving.values()}
+                self._run([step for step in steps if step.instance in freed], outcome)
+        self._late(leaving, "it was not stopped", outcome)
+        return held
+
+    def _stop(self, batch: Iterable[Step], leaving: dict[str, Step], outcome: Outcome) -> None:
+        """Takes those that have stopped out of `leaving`."""
+        for done in self.manager.run([Job("StopUnit", step.subject) for step in batch], timeout=self.timeout):
+            step = leaving[done.unit]
+            self.tell(step.instance, f"{done.unit} {'stopped' if done.ok else f'did not stop: {done.result}'}")
+            if done.ok:
+                outcome.done.append(leaving.pop(done.unit))
+                continue
+            outcome.failed.append(step)
+            words, look = f"it did not stop: {done.result}", f"systemctl status {done.unit}"
+            outcome.problems.append(Problem(message=words, path=done.unit, instance=step.instance, hint=look))
+
+    def _run(self, todo: Iterable[Step], outcome: Outcome) -> None:
+        steps = {step.subject: step for step in todo}
         for batch in self.drain.due(steps.values()):
             self.deadline = time.monotonic() + self.timeout  # patience with clients is not taken from the servers
             jobs = [Job(_METHODS[step.kind], step.subject, step.group) for step in batch]
             for done in self.manager.run(jobs, timeout=self.timeout):
                 self._started(done, steps[done.unit], outcome)
-        for unit, words in self.drain.late.items():
-            outcome.failed.append(steps[unit])
-            outcome.problems.append(
-                Problem(
-                    message=f"it was not restarted: {words}",
-                    path=unit,
-                    instance=steps[unit].instance,
-                    hint=LATE_HINT,
-                )
+        self._late(steps, "it was not restarted", outcome)
+
+    def _late(self, steps: Mapping[str, Step], what: str, outcome: Outcome) -> None:
+        """Tells of those that never became idle."""
+        for unit in steps.keys() & self.drain.late.keys():
+            told = Problem(
+                message=f"{what}: {self.drain.late.pop(unit)}",
+                path=unit,
+                instance=steps[unit].instance,
+                hint=LATE_HINT,
             )
+            outcome.failed.append(steps[unit])
+            outcome.problems.append(told)
 
     def _started(self, done: JobDone, step: Step, outcome: Outcome) -> None:
         (outcome.done if done.ok else outcome.failed).append(step)
@@ -124,6 +159,8 @@ class Starter:
             how = "restarted" if step.kind is StepKind.RESTART else "started"
             self.tell(step.instance, f"{how}, waiting for its answer")
             self._ask(self.waiting[done.unit], patient=True)
+        elif step.kind is StepKind.RESTORE:
+            self.tell("", f"{done.unit} is started again")
 
     def _await(self) -> None:
         """Waits for the answers; a unit that fails or restarts meanwhile is given up at once."""

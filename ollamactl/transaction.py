@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, generation, interrupt
+from ollamactl import __version__, generation, interrupt, room
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
 from ollamactl.errors import HostError, OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File, FileKind
@@ -18,6 +18,7 @@ from ollamactl.planning.onlycheck import not_installed
 from ollamactl.planning.plan import Plan
 from ollamactl.protocols import Tell
 from ollamactl.report import plan_data, proof_data
+from ollamactl.room import Room
 from ollamactl.spec.source import Source
 from ollamactl.units import secretfile
 from ollamactl.workflow import (
@@ -71,23 +72,35 @@ def rollback(host: Host, number: int | None, options: Options, tell: Tell) -> Ap
     require_root(host, "rollback")
     with interrupt.heard(), locked(host, tell, wait=options.wait):
         target, planned = plan_rollback(host, number)
-        spec = History(host.layout).spec(target.number)
-        return _change(host, planned, "rollback", spec, options, tell, of=target.origin)
+        spec = History(host.layout).spec(target.number) if target.number else b""
+        applied = _change(host, planned, "rollback", spec, options, tell, to=target)
+        if applied.outcome.ok and not planned.fleet.instances:
+            host.files.clear()
+        return applied
 
 
 def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
-    """The generation to go back to, and the plan. Raises UsageError where there is none, HostError where damaged."""
+    """The generation to go back to, and the plan.
+
+    0 is the time before the first. Without a number it comes last, and only where something served then that has made
+    room: to be left without any server is to be asked for. Raises UsageError where there is none, HostError where it is
+    damaged.
+    """
     history = History(host.layout)
-    if number is None:
-        there = history.sound()
-        latest = generation.current(there)
-        target = generation.before(there, latest) if latest else None
-        if target is None:
-            raise UsageError("there is no earlier generation to go back to", hint="see the list: ollamactl history")
-    else:
+    past = history.sound()
+    latest = generation.current(past)
+    if number:
         target = history.read(number)
-    compiled = compile_files(host, history.files(target))
-    return target, make_plan(host, compiled)
+    else:
+        older = generation.before(past, latest) if latest and number is None else None
+        first = latest and latest.origin and (number == 0 or room.owed(past, generation.BEGINNING))
+        if not older and not first:
+            zero = "; before the first: ollamactl rollback 0" if latest and latest.origin else ""
+            hint = f"see the list: ollamactl history{zero}"
+            raise UsageError("there is no earlier generation to go back to", hint=hint)
+        target = older or generation.BEGINNING
+    compiled = compile_files(host, history.files(target) if target.number else ())
+    return target, make_plan(host, compiled, back=room.owed(past, target))
 
 
 def destroy(host: Host, options: Options, tell: Tell) -> Applied:
@@ -101,7 +114,13 @@ def destroy(host: Host, options: Options, tell: Tell) -> Applied:
 
 
 def _change(
-    host: Host, planned: Planned, command: str, spec: bytes, options: Options, tell: Tell, of: int = 0
+    host: Host,
+    planned: Planned,
+    command: str,
+    spec: bytes,
+    options: Options,
+    tell: Tell,
+    to: Generation | None = None,
 ) -> Applied:
     if planned.errors:
         raise NotReadyError(planned.problems)
@@ -115,17 +134,21 @@ def _change(
         for warning in cut_off(planned):
             tell(warning.instance, f"{warning.severity}: {warning.message}")
     history = History(host.layout)
-    started = history.begin(_generation(host, planned, command, of), spec, _wanted(host, planned, options))
+    making = Room(history.sound(), planned.plan, planned.observed)
+    made = replace(_generation(host, planned, command, to), displaced=making.taken)
+    started = history.begin(made, spec, _wanted(host, planned, options))
     try:
         applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
         if _worth_undoing(applied) and not options.keep_going:
-            applied = replace(applied, undone=_undo(host, planned, applied, options, tell))
+            applied = replace(applied, undone=_undo(host, planned, applied, making, options, tell))
     except OllamactlError as error:
         with interrupt.unbroken(), suppress(HostError):
             history.finish(replace(started, ending=Ending.FAILED, problems=(str(error),)))
         raise
     with interrupt.unbroken():
-        applied = _noting(applied, lambda: history.finish(_ended(started, applied)))
+        ended = _ended(started, applied)
+        ended = replace(ended, displaced=making.after(ended.ending, to))
+        applied = _noting(applied, lambda: history.finish(ended))
         if command == "apply":
             applied = _noting(applied, lambda: history.trim(planned.fleet.keep_generations))
     return applied
@@ -160,13 +183,13 @@ def _ended(started: Generation, applied: Applied) -> Generation:
     )
 
 
-def _generation(host: Host, planned: Planned, command: str, of: int) -> Generation:
+def _generation(host: Host, planned: Planned, command: str, to: Generation | None) -> Generation:
     facts = planned.compiled.facts
     known = {path: version or "unknown" for path, version in planned.versions.items()}
     return Generation(
         number=0,
         command=command,
-        of=of,
+        of=to.origin if to else 0,
         when=now(),
         who=who(),
         source=planned.fleet.source,
@@ -227,7 +250,7 @@ def _worth_undoing(applied: Applied) -> bool:
     return outcome.changed and failed and not outcome.interrupted
 
 
-def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell: Tell) -> Applied:
+def _undo(host: Host, planned: Planned, applied: Applied, making: Room, options: Options, tell: Tell) -> Applied:
     """Brings back what was before, and proves it."""
     tell("", "it failed: going back to what was before")
     before = planned.observed
@@ -238,11 +261,12 @@ def _undo(host: Host, planned: Planned, applied: Applied, options: Options, tell
         files=files,
         there=host.files.managed(host.layout),
     )
-    found = observe(host, fleet, compiled.facts, compiled.there)
+    services = making.undone(applied.planned.plan, fleet)
+    found = observe(host, fleet, compiled.facts, compiled.there, besides=services)
     back = Planned(
         compiled=compiled,
         observed=found,
-        plan=undo.undo(applied.planned.plan, before, found),
+        plan=undo.undo(applied.planned.plan, before, found, services),
         versions=_versions(host, compiled),
     )
     undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)

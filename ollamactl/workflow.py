@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
@@ -16,7 +17,7 @@ from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.planning import heed, precheck, replacement
+from ollamactl.planning import displace, heed, precheck, replacement
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.protocols import Tell
@@ -102,19 +103,20 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
     replaced = _replaced(host, planned, only, wanted=replacing)
-    return replace(planned, problems=(*replaced, *planned.problems, *_weaker(planned)))
+    left = displace.left_behind(planned.fleet, planned.observed, only)
+    return replace(planned, problems=(*replaced, *planned.problems, *left, *_weaker(planned)))
 
 
 def cut_off(planned: Planned) -> Iterable[Problem]:
     """Servers that the plan stops or restarts while they are at work: Ollama ends at once, and does not drain."""
-    for step in planned.plan.of(StepKind.STOP, StepKind.RESTART):
+    for step in planned.plan.of(StepKind.STOP, StepKind.RESTART, StepKind.DISPLACE):
         pid = planned.observed.unit(step.subject).main_pid
         if pid and (words := runners.at_work(pid)):
             yield Problem(
                 path=step.subject,
                 instance=step.instance,
                 severity=Severity.WARNING,
-                message=f"{words} now, which a {step.kind} cuts off",
+                message=f"{words} now, which a {'restart' if step.kind is StepKind.RESTART else 'stop'} cuts off",
                 hint=_HANGS if words.endswith(runners.SILENT) else "let it finish first with: --when-idle",
             )
 
@@ -146,12 +148,14 @@ def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bo
     yield replacement.problem(names, old=old, new=new, there=same is False, wanted=wanted, command=command)
 
 
-def make_plan(host: Host, compiled: Compiled, *, only: Collection[str] = ()) -> Planned:
-    """The plan for a compiled spec."""
+def make_plan(
+    host: Host, compiled: Compiled, *, only: Collection[str] = (), back: displace.Ledger = MappingProxyType({})
+) -> Planned:
+    """The plan for a compiled spec; `back` are services that made room for the fleet, and are to be what they were."""
     fleet, facts = compiled.fleet, compiled.facts
-    observed = observe(host, fleet, facts, compiled.there)
+    observed = observe(host, fleet, facts, compiled.there, besides=back)
     scope = limit(fleet, only) if only else frozenset()
-    plan = reconcile(fleet, compiled.files, observed, only=scope)
+    plan = reconcile(fleet, compiled.files, observed, only=scope, back=back)
     found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
@@ -232,7 +236,8 @@ def plan_destroy(host: Host) -> Planned:
     planned = make_plan(host, nothing)
     # Nobody took the instances out of a spec.
     steps = (s if s.kind is StepKind.RELOAD else replace(s, cause="destroy was asked for") for s in planned.plan.steps)
-    return replace(planned, plan=replace(planned.plan, steps=tuple(steps)))
+    left = tuple(displace.left_behind(Fleet(), planned.observed))
+    return replace(planned, plan=replace(planned.plan, steps=tuple(steps)), problems=(*planned.problems, *left))
 
 
 def installed(host: Host) -> Compiled:

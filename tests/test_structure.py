@@ -14,6 +14,8 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
+PLANNING = "dependents disksteps displace heed lost onlycheck plan precheck reconcile replacement undo whose"
+
 
 def below(package: str, names: str) -> Iterator[str]:
     return (f"{package}.{name}" for name in names.split())
@@ -43,17 +45,7 @@ PURE = {
     "observed",
     "outcome",
     "planning",
-    "planning.dependents",
-    "planning.disksteps",
-    "planning.heed",
-    "planning.lost",
-    "planning.onlycheck",
-    "planning.plan",
-    "planning.precheck",
-    "planning.reconcile",
-    "planning.replacement",
-    "planning.undo",
-    "planning.whose",
+    *below("planning", PLANNING),
     "protocols",
     "proving",
     "proving.lastwords",
@@ -61,6 +53,7 @@ PURE = {
     "quantity",
     "report",
     "result",
+    "room",
     "spec",
     "spec.checks",
     "spec.declared",
@@ -132,12 +125,14 @@ EDGE = {
     "host.processes",
     "host.program",
     "host.reach",
+    "host.replaced",
     "host.rivals",
     "host.runners",
     "host.store",
     "host.storecheck",
     "host.systemd",
     "host.unitdir",
+    "host.unitlinks",
     "host.usermanager",
     "host.vitals",
     "interrupt",

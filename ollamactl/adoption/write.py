@@ -29,7 +29,7 @@ class Spec:
 
     text: str
     take_over: tuple[str, ...]
-    """What to type right before apply: an old unit and its successor cannot hold one port."""
+    """What to type to move over, apply last."""
     go_back: tuple[str, ...]
     """What to type to have the old units again."""
     problems: tuple[Problem, ...]
@@ -44,9 +44,9 @@ def spec(adopted: Sequence[Adopted], servers: Sequence[Server]) -> Spec:
         f"# Made by `ollamactl adopt` of {listed([each.unit for each in adopted])}: behind each value is its origin.",
         "#   ollamactl check fleet.yaml          is it right?",
         "#   ollamactl plan fleet.yaml           what would change on this host?",
-        "# An old unit and its successor cannot hold one port, so the old ones end right before apply:",
-        *(f"#   {command}" for command in (*take_over, f"{_ours(servers)} apply fleet.yaml")),
-        "# To go back:",
+        "# To move over; what a spec replaces is stopped and disabled right before its successor starts:",
+        *(f"#   {command}" for command in take_over),
+        "# To go back, to the old units as they are now:",
         *(f"#   {command}" for command in go_back),
         *_DIFFERENT.splitlines(),
         "version: 1",
@@ -100,6 +100,8 @@ def _instance(adopted: Adopted, binary: str, store: str) -> Iterator[str]:
     else:
         store = _plain(adopted.store) or "its store"
         yield f"    # models: [...]    none was found in {store}: write what it is to serve"
+    if not instance_name(adopted.unit):
+        yield _line("    ", "replaces", f"[{_scalar(adopted.unit)}]", "makes room for it; `rollback` brings it back")
     if adopted.binary and adopted.binary.value != binary:
         yield _line("    ", "binary", _scalar(adopted.binary.value), adopted.binary.where)
     for group, rows in groupby(sorted(adopted.entries, key=_group), key=_group):
@@ -132,21 +134,24 @@ def _line(indent: str, key: str, value: str, where: str) -> str:
 
 
 def _take_over(servers: Sequence[Server]) -> Iterable[str]:
+    """The spec replaces what it can; ollamactl's own names have to be free before."""
     systemctl, sudo = servers[0].systemctl, mend.sudo(servers[0])
-    yield f"{systemctl} disable --now {' '.join(quote(server.unit) for server in servers)}"
     if moved := _in_the_way(servers):
+        units = [quote(server.unit) for server in servers if instance_name(server.unit)]
+        yield f"{systemctl} disable --now {' '.join(units)}"
         yield from (f"{sudo}mv {quote(path)} {quote(f'{path}.old')}" for path in moved)
         yield f"{systemctl} daemon-reload"
+    yield f"{_ours(servers)} apply fleet.yaml"
 
 
 def _go_back(servers: Sequence[Server]) -> Iterable[str]:
     systemctl, sudo = servers[0].systemctl, mend.sudo(servers[0])
-    yield f"{_ours(servers)} destroy"
+    yield f"{_ours(servers)} rollback"
     if moved := _in_the_way(servers):
         yield from (f"{sudo}mv {quote(f'{path}.old')} {quote(path)}" for path in moved)
         yield f"{systemctl} daemon-reload"
     for verb in ("enable --now", "enable", "start"):
-        units = [quote(server.unit) for server in servers if _state(server) == verb]
+        units = [quote(s.unit) for s in servers if instance_name(s.unit) and _state(s) == verb]
         if units:
             yield f"{systemctl} {verb} {' '.join(units)}"
 

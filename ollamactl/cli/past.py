@@ -49,7 +49,7 @@ def history(settings: Settings, verb: str | None, number: int | None, diff: bool
 
 
 @command
-@click.argument("number", required=False, type=click.IntRange(min=1))
+@click.argument("number", required=False, type=click.IntRange(min=0))
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--diff", is_flag=True, help="Show each file's change, too.")
 @timeout_option("How long servers may take to start and answer, all together.")
@@ -58,10 +58,11 @@ def history(settings: Settings, verb: str | None, number: int | None, diff: bool
 def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, **options: Any) -> Result:
     """Go back to an older generation, and prove it.
 
-    Without NUMBER to the one before.
+    Without NUMBER to the one before; 0 is the time before the first, without a fleet.
+    A service that has made room for a server since (`replaces`) is enabled and started again, as it was.
     The files come back exactly as they were. The spec file stays as it is: the next apply would bring its state again.
     """
-    from ollamactl import report, transaction, workflow
+    from ollamactl import chronicle, report, transaction, workflow
     from ollamactl.cli.fleet import applied_result, progress
     from ollamactl.output import Progress
 
@@ -74,7 +75,7 @@ def rollback(settings: Settings, number: int | None, dry_run: bool, diff: bool, 
             changed=bool(planned.plan.changes),
             problems=(*planned.problems, *workflow.cut_off(planned)),
             data={"to": target.number, "steps": report.plan_data(planned.plan, diff=diff)},
-            text=f"Back to generation {target.number}.\n{report.plan_text(planned.plan, diff=diff)}",
+            text=f"Back to {chronicle.place(target)}.\n{report.plan_text(planned.plan, diff=diff)}",
         )
     with Progress(enabled=progress(settings)) as tell:
         applied = transaction.rollback(host, number, transaction.Options(**options), tell)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from ollamactl.host import (
     overrides,
     processes,
     program,
+    replaced,
     rivals,
     store,
     usermanager,
@@ -124,8 +125,13 @@ def _known(name: str, cards: Iterable[Gpu], instance: Instance) -> bool:
     return bool(named) and all(card.uuid or card.vendor is Vendor.AMD for card in named)
 
 
-def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, ObservedFile]) -> Observed:
-    """One reading of the host for a plan; `files` are those of ours and at our places, as UnitDir.managed tells."""
+def observe(
+    host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, ObservedFile], *, besides: Collection[str] = ()
+) -> Observed:
+    """One reading of the host for a plan; `files` are those of ours and at our places, as UnitDir.managed tells.
+
+    `besides` are services that made room for this fleet before, which the spec need not name any more.
+    """
     observed = Observed(
         facts=facts,
         offline=host.offline,
@@ -141,9 +147,12 @@ def observe(host: Host, fleet: Fleet, facts: Facts, files: Mapping[str, Observed
     units = {state.name: state for state in host.manager.units(patterns, restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
     lacking = _lacking(fleet)
+    names_replaced = {*besides, *(unit for instance in fleet.instances for unit in instance.replaces)}
+    others = replaced.read(host.manager, host.layout.unit_dir, names_replaced)
     observed = replace(
         observed,
-        units=units,
+        units={**{name: other.state for name, other in others.items()}, **units},
+        replaced=others,
         loaded_wants=_loaded_wants(host, units.get(TARGET)),
         running=running(units, by_name),
         lacking=lacking,

@@ -7,30 +7,20 @@ A file is ours by its marker line, or by lying in our own state folder. Nothing 
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ollamactl import clearing
 from ollamactl.errors import HostError
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
-from ollamactl.host import atomic
+from ollamactl.host import atomic, unitlinks
 from ollamactl.host.oserrors import translate
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name
 
 DROP_IN = "10-ollamactl.conf"
 
 _MARKER = MARKER.encode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
-    """What is enabled (systemctl(1), enable)."""
-
-    wanted: tuple[str, ...]
-    """The units of ours that the fleet's target pulls in."""
-    target: bool
-    """Whether the target itself is pulled in at boot, or at login for the user's manager."""
 
 
 class UnitDir:
@@ -126,10 +116,6 @@ class UnitDir:
             found[path] = ObservedFile(path=path, data=b"", ours=True, leftover=True)
         return found
 
-    def links(self, layout: Layout | None = None) -> Links:
-        """Which units are enabled, as the links on disk say."""
-        return Links(wanted=self.wanted(layout), target=self.target_enabled(layout))
-
     def wanted(self, layout: Layout | None = None) -> tuple[str, ...]:
         """The units of ours that the fleet's target pulls in."""
         folder = f"{(layout or self._layout).unit_dir}/{TARGET}.wants"
@@ -159,6 +145,14 @@ class UnitDir:
                 os.unlink(link)  # noqa: PTH108
         except OSError as error:
             raise translate(error, "disable", link) from error
+
+    def unlink(self, links: Mapping[str, str]) -> None:
+        """Takes away the links that start somebody else's service, where the spec says so (unitlinks)."""
+        unitlinks.remove(links)
+
+    def relink(self, links: Mapping[str, str]) -> None:
+        """Puts them back."""
+        unitlinks.restore(links)
 
     def leftovers(self, layout: Layout | None = None) -> tuple[str, ...]:
         """Temporary files that a killed run left behind."""

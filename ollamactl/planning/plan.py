@@ -1,5 +1,6 @@
 """What apply will do, as a list of steps: `plan` prints it, `apply` executes it, tests compare its text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -17,8 +18,12 @@ class StepKind(StrEnum):
     ENABLE = "enable"
     REMOVE = "remove"
     RELOAD = "reload"
+    DISPLACE = "displace"
+    """Stop somebody else's service, whose place the spec gives to a server that is started next."""
     RESTART = "restart"
     START = "start"
+    RESTORE = "restore"
+    """Start such a service again."""
     WAIT = "wait"
     VERIFY = "verify"
 
@@ -44,6 +49,8 @@ class Step:
     """What is there now (WRITE, REMOVE), for --diff; None where there is nothing."""
     target: Instance | None = field(default=None, repr=False)
     """Whom to prove (WAIT, VERIFY)."""
+    links: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of somebody else's service: the links that go or come back, path -> target (DISABLE, ENABLE)."""
     group: str = ""
     """The same for all that go down together, because one requires the other (STOP, RESTART); empty for one alone."""
 

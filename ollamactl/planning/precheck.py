@@ -6,7 +6,7 @@ from ollamactl.errors import Problem, Severity, listed
 from ollamactl.files import File, FileKind
 from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
 from ollamactl.observed import Observed
-from ollamactl.planning import dependents, onlycheck
+from ollamactl.planning import dependents, displace, onlycheck
 
 
 def problems(
@@ -21,8 +21,9 @@ def problems(
         *_unread(desired, observed),
         *_foreign_units(fleet, observed),
         *_hosts(fleet, observed, only),
-        *ports(fleet, observed, only),
-        *_rivals(fleet, observed),
+        *ports(fleet, observed, only, make_room=True),
+        *_rivals(fleet, observed, only),
+        *displace.problems(fleet, observed),
         *_environment_files(fleet, observed),
         *_given_up(fleet),
         *onlycheck.problems(fleet, desired, observed, only),
@@ -111,12 +112,14 @@ def _hosts(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[
             )
 
 
-def ports(fleet: Fleet, observed: Observed, only: Collection[str] = ()) -> Iterable[Problem]:
-    """Addresses of servers that shall run which somebody else holds."""
+def ports(
+    fleet: Fleet, observed: Observed, only: Collection[str] = (), *, make_room: bool = False
+) -> Iterable[Problem]:
+    """Addresses of servers that shall run which somebody else holds; `make_room`: services that they replace will."""
     named = {instance.unit for instance in fleet.instances}
     for instance in dependents.to_run(fleet):
         holder = observed.holders.get(instance.name)
-        if not holder:
+        if not holder or (make_room and displace.makes_room(holder.unit, instance, observed)):
             continue
         moves = holder.unit in named or instance_name(holder.unit) in observed.ours
         if moves and (not only or instance_name(holder.unit) in only):
@@ -133,10 +136,13 @@ def ports(fleet: Fleet, observed: Observed, only: Collection[str] = ()) -> Itera
         )
 
 
-def _rivals(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+def _rivals(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
     """Units that will want a server's port, though they may not hold it now: whichever starts first at boot wins."""
+    leaving = {unit for unit, _ in displace.takers(fleet, only)}
     for instance in fleet.instances:
         for rival in observed.rivals:
+            if rival.unit in leaving:
+                continue
             holder = observed.holders.get(instance.name)
             if rival.port != instance.port or not overlap(rival.host, instance.host):
                 continue

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Set
+from types import MappingProxyType
 
 from ollamactl.files import VIEW_NOTE, File, FileKind
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, State, unit_name
 from ollamactl.observed import UP, Active, Observed, Running, UnitState
-from ollamactl.planning import dependents
+from ollamactl.planning import dependents, displace
 from ollamactl.planning.disksteps import EMPTY, NOT_HEALED, Scope, file_steps, link_steps, reload_step
 from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind, proof_of, wait_for
 from ollamactl.quantity import format_duration
@@ -18,13 +19,25 @@ STARTING_SECONDS = 180.0
 """How young a server may be silent: looking for cards takes it 150 s at worst (discover/runner.go in Ollama)."""
 
 
-def reconcile(fleet: Fleet, desired: Iterable[File], observed: Observed, *, only: frozenset[str] = frozenset()) -> Plan:
-    """The steps that make the host match; `only` limits them to some instances and what all share."""
+def reconcile(
+    fleet: Fleet,
+    desired: Iterable[File],
+    observed: Observed,
+    *,
+    only: frozenset[str] = frozenset(),
+    back: displace.Ledger = MappingProxyType({}),
+) -> Plan:
+    """The steps that make the host match; `only` limits them to some instances and what all share.
+
+    `back` are services that made room for the fleet, and are to be what they were.
+    """
     scope = Scope(fleet, observed, only)
     wanted = {file.path: file for file in desired if fleet.instances and scope.holds(file.instance)}
     causes: dict[str, list[str]] = {}
     steps = [*file_steps(wanted, observed, scope, causes)]
     steps += link_steps(fleet, observed, scope)
+    steps += displace.steps(fleet, observed, only)
+    steps += displace.back(back, observed.replaced)
     steps += reload_step(steps, fleet, observed, scope)
     handed_over = _handed_over(fleet, observed, scope)
     blind = _blind(wanted, observed)

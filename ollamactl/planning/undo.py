@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from types import MappingProxyType
 
 from ollamactl.files import File
 from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State
 from ollamactl.observed import UP, Observed
+from ollamactl.planning import displace
 from ollamactl.planning.disksteps import Scope, reload_step
 from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.units.record import installed_fleet
 
-_ANEW = (StepKind.ENABLE, StepKind.DISABLE, StepKind.RELOAD)
+_ANEW = (StepKind.ENABLE, StepKind.DISABLE, StepKind.RELOAD, StepKind.DISPLACE)
 _CAUSE = "as before"
 _SHARED = (TARGET, HEAL_TIMER)
 
@@ -37,18 +39,18 @@ def former_files(before: Observed) -> tuple[File, ...]:
     )
 
 
-def undo(failed: Plan, before: Observed, now: Observed) -> Plan:
+def undo(failed: Plan, before: Observed, now: Observed, displaced: displace.Ledger = MappingProxyType({})) -> Plan:
     """The steps from `now` back to `before`, for the instances that the failed plan was to change.
 
     Whoever was up is started and proved again, with those that systemd takes along; whoever was down, or had failed, is
-    left down.
+    left down. `displaced` are services of somebody else's that are to be what they were (displace.undone).
     """
     touched = frozenset(step.instance for step in failed.changes if step.instance)
     fleet = former(before)
     back = reconcile(fleet, former_files(before), now, only=touched).steps
     steps = [step for step in back if step.kind not in _ANEW and (touched or not step.instance)]
     steps = [s for s in steps if s.subject not in _SHARED or s.kind not in (StepKind.START, StepKind.STOP)]
-    steps += [*_links(before, now), *_shared(before, now)]
+    steps += [*_links(before, now), *_shared(before, now), *displace.back(displaced, now.replaced)]
     steps += reload_step(steps, fleet, now, Scope(fleet, now, touched))
     if now.offline:
         steps = [step for step in steps if step.kind in ON_DISK]

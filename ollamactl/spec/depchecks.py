@@ -1,4 +1,4 @@
-"""The rules for `after` and `requires`: no instance may wait for itself, over however many others. Pure."""
+"""The rules for `after`, `requires` and `replaces`: nobody waits for himself, or takes another's place twice. Pure."""
 
 from collections.abc import Iterator
 
@@ -30,10 +30,28 @@ def check(fleet: Fleet, place: Place) -> Iterator[Problem]:
                         yield place.problem(path, message, hint)
                 elif other is not None and not place.written(other):
                     yield place.problem(path, f"this spec has no instance {other}", "remove it, or add the instance")
+    yield from _replaced(fleet, place)
     for cycle in _cycles(edges):
         chain = " -> ".join([*cycle[:8], *(["..."] if len(cycle) > 8 else []), cycle[0]])
         key = "after" if unit_name(cycle[1]) in by_name[cycle[0]].after else "requires"
         yield place.problem(place.of(cycle[0], key), f"waits for itself: {chain}", "remove one of these")
+
+
+def _replaced(fleet: Fleet, place: Place) -> Iterator[Problem]:
+    """A service makes room for one server, and nobody waits for it then."""
+    taker: dict[str, str] = {}
+    for instance in fleet.instances:
+        for at, unit in enumerate(instance.replaces):
+            path = place.of(instance.name, "replaces", at)
+            if unit in taker:
+                yield place.problem(path, f"{unit} is replaced by {taker[unit]} already", "name it once")
+            taker.setdefault(unit, instance.name)
+    for instance in fleet.instances if taker else ():
+        for key in ("after", "requires"):
+            for at, unit in enumerate(getattr(instance, key)):
+                if unit in taker:
+                    message = f"{unit} makes room for {taker[unit]}, so nobody can wait for it"
+                    yield place.problem(place.of(instance.name, key, at), message, f"write {taker[unit]}, or remove it")
 
 
 def _cycles(edges: dict[str, list[str]]) -> Iterator[list[str]]:

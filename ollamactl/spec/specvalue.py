@@ -8,7 +8,18 @@ from typing import Any
 
 from ollamactl import quantity
 from ollamactl.errors import WrongValueError
-from ollamactl.model import Backend, Egress, Hardening, Network, RestartPolicy, State, Store, Toggle
+from ollamactl.model import (
+    HEAL_SERVICE,
+    Backend,
+    Egress,
+    Hardening,
+    Network,
+    RestartPolicy,
+    State,
+    Store,
+    Toggle,
+    instance_name,
+)
 from ollamactl.modelname import ModelName
 from ollamactl.spec import suggest
 from ollamactl.spec.specaddress import host, network
@@ -189,6 +200,18 @@ def unit(text: str, instances: Collection[str] = ()) -> str:
     return text
 
 
+def service(text: str) -> str:
+    """The full name of a service that is not ollamactl's own (systemd.unit(5))."""
+    full = text if "." in text else f"{text}.service"
+    if not _UNIT.fullmatch(full) or not full.endswith(".service") or len(full) > 255 or "@." in full:
+        raise WrongValueError(f"{text!r} is not a service", "write its full name: ollama.service")
+    if full != text:
+        raise WrongValueError(f"{text!r} is not the full name of a service", f"write {full}")
+    if instance_name(text) or text == HEAL_SERVICE:
+        raise WrongValueError(f"{text} is a name of ollamactl's own, so nothing can make room for it", "remove it")
+    return text
+
+
 def cpu_quota(text: str) -> int:
     """Per cent of one CPU."""
     match = re.fullmatch(r"([0-9]{1,6})\s*%", text)
@@ -253,6 +276,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "environment_files": each(path),
     "state": State,
     "models": each(served),
+    "replaces": each(service),
 }
 """By the key of an instance; a key that is not here is taken as it is, and null too."""
 

@@ -54,7 +54,13 @@ _LEVEL = re.compile(r"^# (store|egress|hardening): ([a-z]+)", re.MULTILINE)
 _STORE = ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "DynamicUser", "User", "UMask", "ProtectHome")
 _PLACE = "source"
 _RECORDED = {
-    record.INSTANCE: {"models": "models", "backend": "backend", "state": "state", "enabled": "enabled"},
+    record.INSTANCE: {
+        "models": "models",
+        "backend": "backend",
+        "state": "state",
+        "enabled": "enabled",
+        "replaces": "replaces",
+    },
     record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": _PLACE},
 }
 _UNSET = {

@@ -1,8 +1,9 @@
 """Runs inside a machine: changes a fleet to and fro, and kills each change at another moment, as SIGKILL does.
 
-Usage: killer.py steps FIRST LAST, or killer.py moments COUNT SEED. The specs are /root/old.yaml and /root/new.yaml. It
-prints a line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when all is well). It forks
-from one warm process, so that a kill costs as much as its applies alone.
+Usage: killer.py steps FIRST LAST, killer.py moments COUNT SEED, or killer.py taking FIRST LAST EVERY, where the apply
+takes the place of ollama.service. The specs are /root/old.yaml and /root/new.yaml, or /root/taking.yaml. It prints a
+line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when all is well). It forks from one
+warm process, so that a kill costs as much as its applies alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from ollamactl import cli
 from ollamactl.host import systemd
 
-OLD, NEW, SPEC = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml"
+OLD, NEW, SPEC, TAKING = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml", "/root/taking.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
 EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
 METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
@@ -48,6 +49,36 @@ def main() -> None:
         print(json.dumps({"at": where, "killed": killed, "wrong": wrong}), flush=True)
         if not killed and sys.argv[1] == "steps":
             return  # there are no more steps than that
+
+
+def taking() -> None:
+    """Kills applies that take a service's place: the next one takes it, and a rollback gives it back as it was."""
+    service("enable", "--now")
+    before = standing()
+    for number in range(*map(int, sys.argv[2:5])):
+        shutil.copy(TAKING, SPEC)
+        killed = killed_at(number)
+        code, envelope = told("apply", SPEC)
+        wrong = [] if code == 0 else [f"the next apply ends with {code}: {envelope['problems']}"]
+        wrong += [f"it is still {words}" for words in standing()[:2] if words in ("active", "enabled")]
+        code, envelope = told("rollback", "0")
+        wrong += [] if code == 0 else [f"rollback ends with {code}: {envelope['problems']}"]
+        wrong += [] if standing() == before else [f"it is {standing()}, and was {before}"]
+        print(json.dumps({"at": f"effect {number}", "killed": killed, "wrong": wrong}), flush=True)
+        if not killed:
+            return
+        service("enable", "--now")
+
+
+def service(*words: str) -> None:
+    subprocess.run(["systemctl", *words, "--quiet", "ollama.service"], check=True)
+
+
+def standing() -> list[str]:
+    """How the service is, and every link to it."""
+    ask = "systemctl is-active ollama.service; systemctl is-enabled ollama.service"
+    shown = subprocess.run(["sh", "-c", ask], capture_output=True, text=True, check=False).stdout.split()
+    return [*shown, *sorted(str(path) for path in Path("/etc/systemd/system").glob("*.wants/ollama.service"))]
 
 
 def kills() -> Iterator[tuple[str, Callable[[], bool]]]:
@@ -183,4 +214,4 @@ def foreign() -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    taking() if sys.argv[1] == "taking" else main()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.fleethost import REAL, STORE, UNITS, Ran
+from tests.system.fleethost import REAL, SPEC, STORE, UNITS, Ran
 from tests.system.patient import Patient, booted
 from tests.system.test_adoption import STOCK, follow, install_as_install_sh_does
 
@@ -23,7 +23,7 @@ def patient() -> Iterator[Patient]:
 def typed(patient: Patient, commands: list[str]) -> None:
     """As root types them."""
     for command in commands:
-        patient.machine.run(command.replace("sudo ", ""))
+        patient.machine.run(command.replace("sudo ", "").replace("fleet.yaml", SPEC))
 
 
 def adopted(patient: Patient, *arguments: str) -> Ran:
@@ -60,14 +60,14 @@ def test_the_official_service_with_drop_ins_and_a_file_moves_over_and_back(patie
     assert re.search(r"memory_max: 8G # MemoryMax= in /etc/systemd/system/ollama.service:\d+", "\n".join(lines))
     assert any(line.startswith(f"models: {STORE} # OLLAMA_MODELS in ") for line in lines)
 
+    assert ran.envelope["data"]["take_over"] == ["sudo ollamactl apply fleet.yaml"]
     typed(patient, ran.envelope["data"]["take_over"])
-    assert host.apply().code == 0
     (one,) = [row["instance"] for row in ran.envelope["data"]["adopted"]]
     assert host.models(12000) == models
     assert host.show(one, "Nice") == {"Nice": "3"}
     assert host.json("adopt").errors == [": no service here runs Ollama but ollamactl's own"]
 
-    typed(patient, [command.replace("destroy", "destroy --yes") for command in ran.envelope["data"]["go_back"]])
+    typed(patient, ran.envelope["data"]["go_back"])
     host.wait_for_port(12000)
     assert host.show("ollama.service", "ActiveState", "UnitFileState") == {
         "ActiveState": "active", "UnitFileState": "enabled",
@@ -93,7 +93,7 @@ def test_units_by_hand_of_ollamactl_s_own_name_move_over_and_back(patient: Patie
     assert (host.models(11501), host.models(11502)) == (models, models)
     assert host.environ(11502)["STANDIN_OF"] == "b"
 
-    typed(patient, [command.replace("destroy", "destroy --yes") for command in ran.envelope["data"]["go_back"]])
+    typed(patient, ran.envelope["data"]["go_back"])
     host.wait_for_port(11501)
     assert host.states("a", "b") == {"a": "active", "b": "active"}
     assert host.show("a", "UnitFileState") == {"UnitFileState": "enabled"}
@@ -107,8 +107,8 @@ def test_what_install_sh_left_moves_over_by_what_adopt_and_plan_say(patient: Pat
 
     ran = adopted(patient)
     assert f"\n  models: {STOCK} " in ran.envelope["data"]["spec"]
-    typed(patient, ran.envelope["data"]["take_over"])
     follow(host, host.plan().hints)
+    typed(patient, ran.envelope["data"]["take_over"])
 
     assert all(proof["ok"] for proof in host.applied().proofs.values())
     assert host.models(11434) == models

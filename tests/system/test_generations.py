@@ -24,6 +24,10 @@ def test_rollback_brings_back_the_one_before_and_then_the_one_before_that(host: 
     assert host.environ(11435)["OLLAMA_CONTEXT_LENGTH"] == "4096"
     rows = generations(host)
     assert [(row["command"], row["of"]) for row in rows[3:]] == [("rollback", 2), ("rollback", 1)]
+    refused = host.json("rollback")
+    assert (refused.code, "ollamactl rollback 0" in refused.hints[0]) == (2, True)
+    nothing = host.json("rollback", "0")
+    assert (nothing.code, host.states(*NAMES)) == (0, dict.fromkeys(NAMES, "inactive"))
     assert host.json("rollback").code == 2
     assert host.json("rollback", "3").code == 0
     assert listing(host) == states[2]

@@ -40,12 +40,12 @@ def machine() -> Any:
         booted.write("/root/new.yaml", NEW)
         booted.write(f"{UNITS}/ollama@old.service.d/override.conf", "[Service]\nNice=1\n")
         booted.write(f"{UNITS}/mine.service", "[Service]\nExecStart=/bin/true\n")
-        booted.write("/root/killer.py", (Path(__file__).parent / "killer.py").read_text())
         yield booted
 
 
 def kills(machine: Container, *words: str) -> list[dict[str, Any]]:
     """Each kill, and what was wrong after it."""
+    machine.write("/root/killer.py", (Path(__file__).parent / "killer.py").read_text())
     command = f"eval $(grep ^export $(command -v ollamactl)); exec python3 /root/killer.py {' '.join(words)}"
     done = machine.run(command, timeout=1800)
     return [json.loads(line) for line in done.stdout.splitlines()]

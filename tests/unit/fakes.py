@@ -41,6 +41,12 @@ class FakeFiles:
     def remove(self, path: str) -> None:
         self.diary.write(f"remove {path}")
 
+    def unlink(self, links: Mapping[str, str]) -> None:
+        self.diary.write(f"unlink {' '.join(links)}")
+
+    def relink(self, links: Mapping[str, str]) -> None:
+        self.diary.write(f"relink {' '.join(links)}")
+
     def enable(self, unit: str) -> None:
         self.diary.write(f"link {unit}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ollamactl.errors import Problem
 from ollamactl.model import HEAL_TIMER, TARGET, Fleet, unit_name
-from ollamactl.observed import Active, PortHolder, Running, UnitState
+from ollamactl.observed import Active, PortHolder, Replaced, Running, UnitState
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.spec import specfile, yamltree
 from tests.unit.simhost import SimHost, manifest
@@ -50,6 +50,8 @@ class Story:
     """Unit -> whether somebody enabled or disabled it by hand."""
     holders: tuple[Mapping[str, Any], ...] = ()
     """Programs that listen somewhere."""
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Services of somebody else's -> whether each is active, the links that start it, and more."""
 
 
 def names() -> list[str]:
@@ -101,6 +103,12 @@ def _happen(story: Story, host: SimHost, wanted: Fleet) -> None:
         (host.links.add if there else host.links.discard)(unit)
     host.squatters += [PortHolder(**told) for told in story.holders]
     host.root, host.exposed = story.root, story.exposed
+    host.others.update({name: _other(name, dict(told)) for name, told in story.others.items()})
+
+
+def _other(name: str, told: dict[str, Any]) -> Replaced:
+    state = UnitState(name=told.pop("id", name), load_state="loaded", active=Active(told.pop("active", "active")))
+    return Replaced(state=state, **_tuples({"serves": True, **told}))
 
 
 def _unit(host: SimHost, unit: str, told: dict[str, Any]) -> None:

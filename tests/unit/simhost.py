@@ -16,7 +16,7 @@ from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.model import HEAL_TIMER, TARGET, TEMPLATE, Fleet, instance_name, unit_name
 from ollamactl.modelname import ModelName
-from ollamactl.observed import Active, Observed, PortHolder, Running, UnitState
+from ollamactl.observed import Active, Observed, PortHolder, Replaced, Running, UnitState
 from ollamactl.planning import dependents, precheck, whose
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.planning.reconcile import reconcile
@@ -68,6 +68,8 @@ class SimHost:
     loaded_wants: set[str] | None = None
     """The links of the target as the manager read them."""
     store: dict[str, Manifest] = field(default_factory=dict)
+    others: dict[str, Replaced] = field(default_factory=dict)
+    """Services of somebody else's, by name; each holds the port of the squatter of its name while it is up."""
     squatters: list[PortHolder] = field(default_factory=list)
     changed: dict[str, Running] = field(default_factory=dict)
     """What else is to be seen of a process, by instance: a replaced binary, a newer environment file."""
@@ -113,6 +115,7 @@ class SimHost:
             loaded_wants=None if self.loaded_wants is None else frozenset(self.loaded_wants),
             target_enabled=self.target_enabled,
             holders=self._holders(fleet),
+            replaced=dict(self.others),
         )
         return replace(observed, holders=whose.attributed(observed, fleet, installed_fleet(self.files)))
 
@@ -165,7 +168,7 @@ class SimHost:
         )
 
     def _holders(self, fleet: Fleet) -> Mapping[str, PortHolder]:
-        by_address = {f"{each.address}:{each.port}": each for each in self.squatters}
+        by_address = self._squatted()
         for unit, process in self.processes.items():
             address, _, port = process.listen.rpartition(":")
             by_address[process.listen] = PortHolder(
@@ -178,6 +181,21 @@ class SimHost:
                 found[instance.name] = holder if self.root else replace(holder, pid=None, command="", unit="")
         return found
 
+    def _squatted(self) -> dict[str, PortHolder]:
+        down = {name for name, other in self.others.items() if not other.up}
+        return {f"{each.address}:{each.port}": each for each in self.squatters if each.unit not in down}
+
+    def _other(self, step: Step) -> None:
+        """What happens to a service of somebody else's."""
+        seen = self.others[step.subject]
+        if step.links:
+            gone = {path: to for path, to in seen.links.items() if path not in step.links}
+            links = gone if step.kind is StepKind.DISABLE else {**seen.links, **step.links}
+            self.others[step.subject] = replace(seen, links=links)
+        else:
+            active = Active.ACTIVE if step.kind is StepKind.RESTORE else Active.INACTIVE
+            self.others[step.subject] = replace(seen, state=replace(seen.state, active=active))
+
     def _do(self, step: Step) -> None:
         if step.kind is StepKind.WRITE and step.file:
             file = step.file
@@ -189,6 +207,8 @@ class SimHost:
             if step.subject == LAYOUT.figures:
                 return  # heal's own
             assert self.files.pop(step.subject).ours, f"removes {step.subject}, which is somebody else's"
+        elif step.links or step.kind in (StepKind.DISPLACE, StepKind.RESTORE):
+            self._other(step)
         elif step.kind is StepKind.ENABLE:
             self._link(step.subject, there=True)
         elif step.kind is StepKind.DISABLE:
@@ -234,6 +254,7 @@ class SimHost:
         taken = [other for other, process in self.processes.items() if process.listen == listen]
         assert listen, f"{unit} is started without its drop-in"
         assert not taken, f"{unit} is started on {listen} while {taken} has it"
+        assert listen not in self._squatted() or not self.others, f"{unit} is started on {listen}, which is not free"
         secrets = self.files.get(f"{LAYOUT.secrets}/{instance_name(unit)}.env") if b"/secrets/" in drop_in else None
         self.processes[unit] = Process(
             serial=next(self.serials),

@@ -154,8 +154,10 @@ def test_units_of_ollamactl_s_own_names_make_room_and_come_back() -> None:
 
     assert spec.take_over == (
         "sudo systemctl disable --now ollama@a.service", f"sudo mv {path} {path}.old", "sudo systemctl daemon-reload",
+        "sudo ollamactl apply fleet.yaml",
     )  # fmt: skip
-    assert spec.go_back[0] == "sudo ollamactl destroy"
+    assert "replaces" not in spec.text.partition("version: 1")[2]
+    assert spec.go_back[0] == "sudo ollamactl rollback"
     assert spec.go_back[-1] == "sudo systemctl enable --now ollama@a.service"
 
 
@@ -164,8 +166,9 @@ def test_a_user_s_own_units_need_no_root() -> None:
 
     spec = write.spec([adopt(one, (), name="a", cards=0)], [one])
 
-    assert spec.take_over == ("systemctl --user disable --now ollama.service",)
-    assert spec.go_back == ("ollamactl --user destroy", "systemctl --user enable --now ollama.service")
+    assert spec.take_over == ("ollamactl --user apply fleet.yaml",)
+    assert spec.go_back == ("ollamactl --user rollback",)
+    assert "\n    replaces: [ollama.service] " in spec.text
     assert "sudo" not in spec.text
 
 

@@ -67,7 +67,10 @@ def test_a_whole_unit_of_an_instances_name_stands_in_the_way_and_others_do_not()
         (
             "ollama.service",
             812,
-            "that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port",
+            (
+                "that is Ollama's own service: sudo systemctl disable --now ollama.service, or have apply do that:"
+                " replaces: [ollama.service]; or choose another port"
+            ),
         ),
         (
             "init.scope",

@@ -120,7 +120,7 @@ def test_the_official_service_as_squatter_is_named_with_the_way_out() -> None:
         FAIL  llama3  127.0.0.1:11434  listener
               listener: found     127.0.0.1:11434 is held by pid 640 (/usr/local/bin/ollama serve) of ollama.service
                         expected  a process of ollama@llama3.service listens on 127.0.0.1:11434
-                        hint      that is Ollama's own service: sudo systemctl disable --now ollama.service, or choose another port
+                        hint      that is Ollama's own service: sudo systemctl disable --now ollama.service, or have apply do that: replaces: [ollama.service]; or choose another port
         """  # noqa: E501
     )
 

@@ -76,6 +76,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "state": st.sampled_from(State),
     "after": several,
     "requires": several,
+    "replaces": several,
     "restart": restarts,
     "limits": limits,
 }

@@ -52,7 +52,7 @@ def test_the_defaults_are_those_of_the_model() -> None:
             {
                 name: defaults(key) if "properties" in key else key["default"]
                 for name, key in node.items()
-                if name not in ("port", "models")
+                if name not in ("port", "models", "replaces")
             }
             if "properties" not in node
             else defaults(node["properties"])
@@ -71,8 +71,9 @@ def test_the_defaults_are_those_of_the_model() -> None:
     assert math.isclose(left_out.instances[0].keep_alive, 300)
 
 
-def test_defaults_take_every_key_but_port_and_models() -> None:
+def test_defaults_take_every_key_but_port_models_and_replaces() -> None:
     assert set(schema.load()["properties"]["defaults"]["properties"]) == set(schema.instance_keys()) - {
         "port",
         "models",
+        "replaces",
     }

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State, instance_name, unit_name
-from ollamactl.observed import UP, Active
+from ollamactl.observed import UP, Active, PortHolder, Replaced, UnitState
+from ollamactl.planning import displace
 from ollamactl.planning.plan import StepKind
 from ollamactl.planning.undo import former, undo
 from tests.unit.simhost import SimHost
@@ -82,6 +84,62 @@ def test_a_first_apply_leaves_nothing_behind() -> None:
     assert (host.files, host.links, host.target_enabled, host.processes) == ({}, set(), False, {})
     assert not any(unit.active in UP for unit in host.units.values())
     assert {step.cause for step in back.changes} == {"as before"}
+
+
+LINKS = {"/etc/systemd/system/default.target.wants/ollama.service": "/etc/systemd/system/ollama.service"}
+
+
+def replacing() -> tuple[SimHost, Fleet]:
+    """Somebody else's service on 11434, and a fleet that takes its place."""
+    state = UnitState(name="ollama.service", load_state="loaded", active=Active.ACTIVE)
+    host = SimHost(others={"ollama.service": Replaced(state=state, links=LINKS, serves=True)})
+    host.squatters.append(PortHolder(address="127.0.0.1", port=11434, pid=640, unit="ollama.service"))
+    return host, Fleet(instances=(replace(A, replaces=("ollama.service",)), B))
+
+
+@pytest.mark.parametrize("left_at", range(20))
+def test_a_service_that_made_room_is_back_wherever_an_apply_was_left(left_at: int) -> None:
+    host, fleet = replacing()
+    before, others = host.observe(fleet), dict(host.others)
+    plan = host.plan(fleet)
+    host.carry_out(plan.steps[:left_at])
+
+    services = displace.undone(plan, before, former(before), {}, {})
+    back = undo(plan, before, host.observe(former(before)), services)
+    host.carry_out(back.steps)
+
+    assert (host.others, host.files, host.processes) == (others, {}, {})
+    assert undo(plan, before, host.observe(former(before)), services).changes == ()
+
+
+@pytest.mark.parametrize("killed_at", range(20))
+def test_a_service_is_back_also_where_the_apply_before_was_killed(killed_at: int) -> None:
+    """What that had taken away shows on the host no more: it stands in its generation."""
+    host, fleet = replacing()
+    others = dict(host.others)
+    first, seen = host.plan(fleet), host.observe(fleet)
+    host.carry_out(first.steps[:killed_at])
+    begun = displace.ledger(first, seen, {})
+    before = host.observe(fleet)
+    again = host.apply(fleet)
+
+    services = displace.undone(again, before, former(before), begun, {})
+    host.carry_out(undo(again, before, host.observe(former(before)), services).steps)
+
+    a_was_up = before.unit(A.unit).active in UP
+    assert a_was_up or host.others == others
+
+
+def test_a_service_whose_successor_served_before_stays_away() -> None:
+    host, fleet = replacing()
+    begun = displace.ledger(host.plan(fleet), host.observe(fleet), {})
+    host.apply(fleet)
+    changed = Fleet(instances=(replace(fleet.instances[0], context_length=4096), B))
+    before = host.observe(changed)
+    plan = host.apply(changed)
+
+    assert displace.undone(plan, before, former(before), begun, begun) == {}
+    assert displace.undone(plan, before, former(before), begun, {}) == {}
 
 
 def test_what_somebody_disabled_by_hand_is_not_enabled() -> None:

@@ -9,7 +9,7 @@ import pytest
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind
-from ollamactl.host.unitdir import Links, UnitDir
+from ollamactl.host.unitdir import UnitDir
 
 UNITS = "/etc/systemd/system"
 STATE = "/var/lib/ollamactl"
@@ -278,7 +278,7 @@ def test_enablement_links_are_those_of_systemctl(root: Path, user: bool) -> None
     for _ in range(2):
         units.enable("ollama@a.service")
         units.enable("ollama-fleet.target")
-    assert units.links(layout) == Links(wanted=("ollama@a.service",), target=True)
+    assert (units.wanted(layout), units.target_enabled(layout)) == (("ollama@a.service",), True)
     folder = root / UNITS[1:]
     at_boot = "default.target.wants" if user else "multi-user.target.wants"
     assert (folder / "ollama-fleet.target.wants/ollama@a.service").readlink() == Path(f"{UNITS}/ollama@.service")
@@ -286,7 +286,7 @@ def test_enablement_links_are_those_of_systemctl(root: Path, user: bool) -> None
     for _ in range(2):
         units.disable("ollama@a.service")
         units.disable("ollama-fleet.target")
-    assert units.links(layout) == Links(wanted=(), target=False)
+    assert (units.wanted(layout), units.target_enabled(layout)) == ((), False)
 
 
 def test_more_files_than_a_process_may_have_open(units: UnitDir) -> None:
