@@ -1,4 +1,4 @@
-"""`make test`, `make lint`, `make demo`, `make bench`, `make soak`: installs what a machine lacks, then runs.
+"""The targets of the Makefile, from `make test` to `make deb-check`: installs what a machine lacks, then runs.
 
 Runs with Debian's own Python before anything is installed, so it uses the standard library alone.
 """
@@ -19,17 +19,18 @@ MODULES = {  # what the program and its unit tests import -> Debian's package
     "pystemd": "python3-pystemd", "rich": "python3-rich", "yaml": "python3-yaml", "pytest": "python3-pytest",
     "xdist": "python3-pytest-xdist", "hypothesis": "python3-hypothesis",
 }  # fmt: skip
-COMMANDS = {"systemd-analyze": "systemd", "git": "git"}
+COMMANDS = {"systemd-analyze": "systemd", "git": "git", "groff": "groff-base"}
 LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "types-jsonschema==4.26.0.20261006")
 """Pinned: a new release of a linter must not turn an old commit red."""
 
 
 def main(target: str) -> int:
-    """One of unit, lint, all, demo, bench, soak; returns the exit status."""
+    """One of unit, lint, all, demo, bench, soak, deb, deb-check; returns the exit status."""
     os.chdir(CHECKOUT)
     ensure_packages()
     steps = {
         "unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench], "soak": [soak],
+        "deb": [package], "deb-check": [package_checked],
     }  # fmt: skip
     started = time.monotonic()
     for step in steps[target]:
@@ -96,7 +97,7 @@ def system() -> int:
             return 0
         print(f"NOT RUN: the system tests, because {reason}.", flush=True)
         return 1
-    subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm", "sid", "package"], cwd=CHECKOUT, check=True)
     return pytest("-m", "system", "-n", "2", "--dist", "loadgroup", "tests/system", "tests/soak")
 
 
@@ -125,6 +126,17 @@ def soak() -> int:
     """All of what every `make test` runs a small share of; variables of the Makefile say how many."""
     subprocess.run([PYTHON, "-m", "tests.lab", "prepare"], cwd=CHECKOUT, check=True)
     return pytest("-n", "2", "--dist", "loadgroup", "tests/soak", "tests/system/test_killed.py")
+
+
+def package() -> int:
+    """The .deb of each suite in dist/."""
+    return subprocess.run([PYTHON, "-m", "tests.lab", "deb"], cwd=CHECKOUT).returncode
+
+
+def package_checked() -> int:
+    """What Debian asks of a package, on both suites."""
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm"], cwd=CHECKOUT, check=True)
+    return pytest("tests/package")
 
 
 def pytest(*arguments: str) -> int:

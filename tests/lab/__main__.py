@@ -1,4 +1,4 @@
-"""The lab's commands: prepare, shell, selfcheck, clean."""
+"""The lab's commands: prepare, shell, deb, selfcheck, clean."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.lab", description="Containers with a real systemd.")
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("prepare", help="build what is missing in the cache (default: both suites)")
-    prepare.add_argument("targets", nargs="*", metavar="bookworm|sid|big-model")
+    prepare.add_argument("targets", nargs="*", metavar="bookworm|sid|package|big-model")
     shell = commands.add_parser("shell", help="boot a container and give a root shell in it")
     shell.add_argument("suite", choices=SUITES)
+    commands.add_parser("deb", help="build the Debian package for each suite into dist/")
     commands.add_parser("selfcheck", help="boot both suites and prove that the kernel's fences really hold there")
     commands.add_parser("clean", help="delete the cache")
     arguments = parser.parse_args()
@@ -43,6 +44,12 @@ def _run(arguments: argparse.Namespace) -> int:
         started = time.monotonic()
         prepare(arguments.targets or SUITES)
         cache.say(f"ready in {cache.cache_dir()} ({time.monotonic() - started:.1f} s)")
+        return 0
+    if arguments.command == "deb":
+        from tests.lab import deb
+
+        for suite in deb.SUITES:
+            deb.build(suite, deb.DIST / suite)
         return 0
     prepare()
     if arguments.command == "shell":

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.lab import binaries, models
+from tests.lab import binaries, deb, models
 from tests.lab.cache import Artifact
 from tests.lab.host import ensure_tools
 from tests.lab.roots import SUITES, root, settings
 
 BIG_MODEL = "big-model"
 """Not part of a plain `prepare`: half a gigabyte that only a few tests need."""
-TARGETS = (*SUITES, BIG_MODEL)
+PACKAGE = "package"
+"""What the Debian package is built in."""
+TARGETS = (*SUITES, BIG_MODEL, PACKAGE)
 
 
 def prepare(targets: Sequence[str] = SUITES) -> None:
@@ -22,6 +24,8 @@ def prepare(targets: Sequence[str] = SUITES) -> None:
     """
     ensure_tools()
     others = [_root(target) for target in targets if target in SUITES and target != models.SUITE]
+    if PACKAGE in targets:
+        others.append([deb.root(deb.SUITES[0])])
     with ThreadPoolExecutor() as pool:
         # Ollama first: it takes longest, and compiles on all cores.  Its second version then only links.
         for_the_models = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.cache import Artifact, LabError
@@ -13,7 +14,7 @@ SUITES = ("bookworm", "sid")
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "libnss-systemd", "udev", "iproute2",
     "procps", "util-linux", "curl", "ca-certificates", "python3", "python3-pystemd", "python3-click",
-    "python3-jinja2", "python3-httpx", "python3-yaml", "python3-jsonschema",
+    "python3-jinja2", "python3-httpx", "python3-yaml", "python3-jsonschema", "python3-rich",
 )  # fmt: skip
 EXTRA = {"sid": ("llama.cpp",)}  # Debian's only suite with a runner for Ollama: real loads happen there
 
@@ -60,20 +61,25 @@ def root(suite: str) -> Artifact:
     packages = [*PACKAGES, *EXTRA.get(suite, ())]
 
     def build(directory: Path) -> None:
-        mirror = debian_mirror()
-        call(
-            ["mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}"]
-            + [f"--aptopt={option}" for option in APT_OPTIONS]
-            + [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
-            + [suite, str(directory)]
-            + ([mirror] if mirror else [])
-        )
+        bootstrap(suite, directory, packages)
         for path in REMOVED:
             (directory / path).unlink(missing_ok=True)
 
     recipe = repr((suite, packages, REMOVED, APT_OPTIONS, DPKG_OPTIONS))
     says = f"mmdebstrap {suite} with {len(packages)} packages and what they need"
     return Artifact(name=f"root-{suite}", says=says, recipe=recipe, build=build)
+
+
+def bootstrap(suite: str, directory: Path, packages: Sequence[str], *, dpkg: Sequence[str] = DPKG_OPTIONS) -> None:
+    """Install a suite with these packages into an empty directory."""
+    mirror = debian_mirror()
+    call(
+        ["mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}"]
+        + [f"--aptopt={option}" for option in APT_OPTIONS]
+        + [f"--dpkgopt={option}" for option in dpkg]
+        + [suite, str(directory)]
+        + ([mirror] if mirror else [])
+    )
 
 
 def settings(suite: str) -> Artifact:
