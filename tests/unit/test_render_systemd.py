@@ -19,6 +19,8 @@ from tests.unit.render_cases import CASES
 def analyze() -> str:
     path = shutil.which("systemd-analyze")
     assert path, "systemd-analyze is missing: apt-get install systemd"
+    if os.geteuid() != 0 and not Path("/run/systemd").is_dir():
+        pytest.skip("systemd-analyze verify wants to make /run/systemd where it never ran, as where packages are built")
     return path
 
 
