@@ -148,10 +148,12 @@ class UnitDir:
 
     def unlink(self, links: Mapping[str, str]) -> None:
         """Takes away the links that start somebody else's service, where the spec says so (unitlinks)."""
+        unitlinks.check(self._layout.unit_dir, links)
         unitlinks.remove(links)
 
     def relink(self, links: Mapping[str, str]) -> None:
         """Puts them back."""
+        unitlinks.check(self._layout.unit_dir, links)
         unitlinks.restore(links)
 
     def leftovers(self, layout: Layout | None = None) -> tuple[str, ...]:

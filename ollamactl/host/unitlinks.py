@@ -4,6 +4,7 @@
 import os
 from collections.abc import Mapping
 
+from ollamactl.errors import HostError
 from ollamactl.host import atomic
 from ollamactl.host.oserrors import translate
 
@@ -27,10 +28,14 @@ def find(unit_dir: str, unit: str) -> Mapping[str, str]:
     return found
 
 
-def place(unit_dir: str, path: str) -> bool:
-    """Whether such a link can be there."""
-    folder, name = os.path.split(path)
-    return os.path.dirname(folder) == unit_dir and folder.endswith(_KINDS) and name not in ("", ".", "..")
+def check(unit_dir: str, links: Mapping[str, str]) -> None:
+    """Raises HostError for a path at which no such link can be: what a damaged history says is not done."""
+    for path in links:
+        folder, name = os.path.split(path)
+        if os.path.dirname(folder) != unit_dir or not folder.endswith(_KINDS) or name in ("", ".", ".."):
+            raise HostError(
+                f"{path} is no place for a link that starts a unit", hint="see what is recorded: ollamactl history"
+            )
 
 
 def remove(links: Mapping[str, str]) -> None:

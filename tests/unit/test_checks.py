@@ -93,6 +93,9 @@ def test_listeners_that_collide(one: str, other: str, clash: bool) -> None:
         ({"requires": ("ollama-fleet.target",)}, ["error: instances.a.requires"]),
         ({"requires": ("ollama@none.service",)}, ["error: instances.a.requires"]),
         ({"requires": ("srv.mount", "ollama.service")}, []),
+        ({"replaces": ("ollama.service", "other.service")}, []),
+        ({"replaces": ("ollama.service", "ollama.service")}, ["error: instances.a.replaces"]),
+        ({"replaces": ("ollama.service",), "after": ("ollama.service",)}, ["error: instances.a.after"]),
     ],
 )  # fmt: skip
 def test_rules_within_an_instance(change: dict[str, object], expected: list[str]) -> None:
