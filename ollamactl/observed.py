@@ -103,6 +103,8 @@ class Rival:
     """Something pulls it in, at boot as a rule."""
     up: bool = False
     """It runs now."""
+    stores: tuple[str, ...] = ()
+    """The folder of its models, as it is written and as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

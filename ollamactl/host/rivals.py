@@ -5,10 +5,10 @@ Whichever starts first at the next boot wins, so it does not matter whether they
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ollamactl.errors import HostError
-from ollamactl.host import envfiles
+from ollamactl.host import accounts, envfiles
 from ollamactl.host.systemd import Manager
 from ollamactl.model import instance_name
 from ollamactl.observed import UP, Rival
@@ -26,7 +26,9 @@ _UNIT = {
 }
 _COMMANDS = {"ExecStart": ("Service", "a(sasbttttuii)")}
 _FILES = {"EnvironmentFiles": ("Service", "a(sb)")}
+_USER = {"User": ("Service", "s")}
 _LISTEN = {"Listen": ("Socket", "a(ss)")}
+_Addresses = Sequence[tuple[str, int]]
 
 
 def read(manager: Manager) -> tuple[Rival, ...]:
@@ -66,7 +68,7 @@ def _is_ours(name: str) -> bool:
 def _rivals(manager: Manager, name: str) -> Iterator[Rival]:
     path = manager.object_path(name)
     try:
-        addresses = (_listens if name.endswith(".socket") else _serves)(manager, path)
+        addresses, stores = _listens(manager, path) if name.endswith(".socket") else _serves(manager, path)
         told = manager.details(path, _UNIT) if addresses else {}
     except HostError:
         return  # it was unloaded between the list and the question
@@ -78,25 +80,36 @@ def _rivals(manager: Manager, name: str) -> Iterator[Rival]:
                 port=port,
                 enabled=bool(told["WantedBy"] or told["RequiredBy"]),
                 up=told["ActiveState"] in UP,
+                stores=stores,
             )
 
 
-def _serves(manager: Manager, path: str) -> Sequence[tuple[str, int]]:
-    """Where a service's Ollama listens: what the last of its files says, or the unit."""
+def _serves(manager: Manager, path: str) -> tuple[_Addresses, tuple[str, ...]]:
+    """Where a service's Ollama listens, and its store: what the last of its files says, or the unit."""
     commands = [command[1] for command in manager.details(path, _COMMANDS)["ExecStart"] or ()]
     # One that only talks to a server has the same variable
     if not any(map(starts_server, commands)) and path != manager.object_path(_STOCK):
-        return ()
+        return (), ()
     variables = manager.environment(path)
     for pattern, _ in manager.details(path, _FILES)["EnvironmentFiles"] or ():
         for file in envfiles.files(pattern):
             variables |= envfile.parse(envfiles.text(file) or "")
-    return [listen_address(variables.get("OLLAMA_HOST", ""))]
+    return [listen_address(variables.get("OLLAMA_HOST", ""))], _stores(manager, path, variables)
 
 
-def _listens(manager: Manager, path: str) -> Sequence[tuple[str, int]]:
+def _stores(manager: Manager, path: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The folder of its models: what OLLAMA_MODELS says, or below its home."""
+    if not (store := variables.get("OLLAMA_MODELS", "").strip(" \"'")):
+        user = manager.details(path, _USER)["User"]
+        account = accounts.account(user or str(os.getuid() if manager.user else 0))
+        home = variables.get("HOME") or (account.home if account else "")
+        store = f"{home}/.ollama/models" if home else ""
+    return tuple(dict.fromkeys((store, os.path.realpath(store)))) if store else ()
+
+
+def _listens(manager: Manager, path: str) -> tuple[_Addresses, tuple[str, ...]]:
     listens = manager.details(path, _LISTEN)["Listen"] or []
-    return [found for kind, text in listens if kind == "Stream" and (found := _stream(text))]
+    return [found for kind, text in listens if kind == "Stream" and (found := _stream(text))], ()
 
 
 def _stream(text: str) -> tuple[str, int] | None:

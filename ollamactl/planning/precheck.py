@@ -23,6 +23,7 @@ def problems(
         *_hosts(fleet, observed, only),
         *ports(fleet, observed, only, make_room=True),
         *_rivals(fleet, observed, only),
+        *_same_store(fleet, observed),
         *displace.problems(fleet, observed),
         *_environment_files(fleet, observed),
         *_given_up(fleet),
@@ -158,6 +159,22 @@ def _rivals(fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable
                 message=f"{rival.unit} is set to listen on {instance.listen} too"
                 + (", and is started at boot" if rival.enabled else ", but nothing starts it" if idle else ""),
                 hint=f"{away} {rival.unit}, or choose another port in the spec",
+            )
+
+
+def _same_store(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """Servers of somebody else's on the fleet's own store: theirs is a writable one."""
+    leaving = {unit for unit, _ in displace.takers(fleet)}
+    systemctl = "systemctl --user" if observed.facts.layout.user else "sudo systemctl"
+    for rival in observed.rivals if fleet.instances else ():
+        if fleet.models_dir in rival.stores and (rival.enabled or rival.up) and rival.unit not in leaving:
+            yield Problem(
+                path="ollama.models",
+                severity=Severity.WARNING,
+                message=f"{rival.unit} has the same store, {fleet.models_dir}: "
+                "whoever reaches it may delete models that the fleet serves",
+                hint=f"if the fleet is to be alone: {systemctl} disable --now {rival.unit}, or have apply do that:"
+                f" replaces: [{rival.unit}]",
             )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab.container import end
-from tests.system.fleethost import REAL, STANDIN, UNITS, FleetHost, unit
+from tests.system.fleethost import REAL, STANDIN, STORE, UNITS, FleetHost, unit
 from tests.system.patient import Patient, booted
 from tests.system.test_killed import kills
 
@@ -119,11 +119,13 @@ def test_a_service_that_is_no_ollama_or_would_take_others_along_is_refused(patie
     machine.run("systemctl daemon-reload && systemctl start web")
     before = runs(host)
 
+    other = host.plan(SPEC.replace("11434", "11444").replace(f", replaces: [{OLD}]", ""))
     carried = host.apply(SPEC)
     stranger = host.apply(SPEC.replace(f"[{OLD}]", "[systemd-journald.service]"))
     machine.run(["systemctl", "stop", "web"])
     absent = host.plan(SPEC.replace(f"[{OLD}]", f"[{OLD}, nobody.service]"))
 
+    assert any(note.startswith(f"{OLD} has the same store, {STORE}: ") for note in other.notes)
     assert carried.errors == [
         f"instances.one.replaces: web.service would be stopped with {OLD}, which the spec does not name"
     ]

@@ -1,5 +1,7 @@
 """Other units' addresses, and what precheck says of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from ollamactl.errors import Severity
@@ -41,3 +43,19 @@ def test_a_rival_that_holds_the_port_is_told_once() -> None:
     (problem,) = precheck.problems(FLEET, (), Observed(rivals=(STOCK,), holders={"llama3": holder}))
 
     assert "is taken by pid 7" in problem.message
+
+
+@pytest.mark.parametrize(("enabled", "up", "told"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_a_service_with_the_fleet_s_own_store_is_told_of(enabled: bool, up: bool, told: bool) -> None:
+    other = Rival(unit="my.service", host="127.0.0.1", port=1, enabled=enabled, up=up, stores=(FLEET.models_dir,))
+    found = precheck.problems(FLEET, (), Observed(rivals=(other,)))
+
+    assert [(each.severity, each.path) for each in found] == [(Severity.WARNING, "ollama.models")] * told
+    assert all("my.service has the same store" in each.message for each in found)
+
+
+def test_one_that_makes_room_is_not_told_of() -> None:
+    leaving = replace(FLEET.instances[0], replaces=("ollama.service",))
+    rival = replace(STOCK, stores=(FLEET.models_dir,))
+
+    assert precheck.problems(Fleet(instances=(leaving,)), (), Observed(rivals=(rival,))) == ()

@@ -1,6 +1,5 @@
 """Links that start a unit of somebody else's: exactly those, and back to what they were."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def below(folder: Path) -> dict[str, str]:
-    return {str(path): os.readlink(path) for path in folder.rglob("*") if path.is_symlink()}
+    return {str(path): str(path.readlink()) for path in folder.rglob("*") if path.is_symlink()}
 
 
 def test_what_starts_a_unit_goes_and_comes_back_as_it_was(folder: Path) -> None:
