@@ -21,7 +21,8 @@ from ollamactl.proving.verify import Subject, prove
 
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.RESTORE: "StartUnit"}
 _WATCH_SECONDS = 0.5
-_FIRST_LOOK_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 0.2
+"""When most of a fleet that runs well has answered: each look costs as much as many answers."""
 _GRACE_SECONDS = 1.0
 """For answers that come with the end of the time for all, in better words than none."""
 LATE_HINT = "wait longer with --when-idle=TIME, or cut its clients off: the same command without --when-idle"
@@ -177,15 +178,15 @@ class Starter:
         pending = set(self.asked)
         for unit, future in self.asked.items():
             future.add_done_callback(partial(on_answer, unit))
-        looked = False
+        looked, first_look = False, time.monotonic() + _FIRST_LOOK_SECONDS
         while pending:
-            seconds = _WATCH_SECONDS if looked else _FIRST_LOOK_SECONDS
+            seconds = _WATCH_SECONDS if looked else first_look - time.monotonic()
             changed = {paths[path] for path in self.manager.changed(seconds, wake) if path in paths}
             while answered:
                 unit = answered.popleft()
                 pending.discard(unit)
                 self._tell_answer(unit)
-            if not looked:
+            if not looked and time.monotonic() >= first_look:
                 # Signals of the time before this loop were not read: look once at those that are still silent.
                 looked, self.slow = True, pending & self.waiting.keys()
                 changed |= self.slow

@@ -6,7 +6,7 @@ A file is ours by its marker line, or by lying in our own state folder. Nothing 
 # ruff: noqa: PTH115, PTH116, PTH120
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,10 +109,11 @@ class UnitDir:
         if self._closed(layout.secrets):  # the folder stands for all that is in it
             found[layout.secrets] = ObservedFile(path=layout.secrets, data=b"", ours=True, unread=True)
         exposed = (self.mode(layout.secrets) or 0) & 0o077 != 0
-        for path in self._paths(layout):
+        below = [path for folder in (layout.secrets, layout.views) for path in self._files_below(folder)]
+        for path in (*self._paths(layout), *(path for path in below if not atomic.is_temporary(path))):
             if file := self._observe(path, self._real(path), layout):
                 found[path] = replace(file, exposed=exposed and path.startswith(f"{layout.secrets}/"))
-        for path in self.leftovers(layout):
+        for path in self._leftovers(layout, below):
             found[path] = ObservedFile(path=path, data=b"", ours=True, leftover=True)
         return found
 
@@ -156,18 +157,15 @@ class UnitDir:
         unitlinks.check(self._layout.unit_dir, links)
         unitlinks.restore(links)
 
-    def leftovers(self, layout: Layout | None = None) -> tuple[str, ...]:
-        """Temporary files that a killed run left behind."""
-        layout = layout or self._layout
+    def _leftovers(self, layout: Layout, below: Iterable[str]) -> tuple[str, ...]:
+        """Temporary files that a killed run left behind; `below` are those in the folders of secrets and views."""
         folders = [layout.unit_dir, layout.state_dir, *self._drop_in_folders(layout)]
         found = [f"{folder}/{entry.name}" for folder in folders for entry in self._scan(folder)]
-        found += self._files_below(layout.secrets)
-        found += self._files_below(layout.views)
-        found += self._files_below(layout.generations)
+        found += [*below, *self._files_below(layout.generations)]
         return tuple(sorted(path for path in found if atomic.is_temporary(path)))
 
     def _paths(self, layout: Layout) -> Iterator[str]:
-        """Every path that may hold a file of ours, or something in its stead."""
+        """Every path in the folder of units that may hold a file of ours, or something in its stead."""
         for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER):
             yield f"{layout.unit_dir}/{name}"
         for entry in self._scan(layout.unit_dir):
@@ -176,10 +174,6 @@ class UnitDir:
                 if entry.name.endswith(".service.d"):
                     yield f"{path}/{DROP_IN}"
                 elif instance_name(entry.name):
-                    yield path
-        for folder in (layout.secrets, layout.views):
-            for path in self._files_below(folder):
-                if not atomic.is_temporary(path):
                     yield path
 
     def _drop_in_folders(self, layout: Layout) -> list[str]:
