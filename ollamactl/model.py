@@ -127,6 +127,8 @@ class Instance:
     context_length: int | None = 8192
     """Tokens; None is `auto`: Ollama decides by the VRAM it sees."""
     parallel: int = 1
+    preload: tuple[str, ...] = ()
+    """Those of its models that are loaded after each start, in this order."""
     max_loaded_models: int | None = None
     """None is the number of declared models."""
     max_queue: int | None = None
@@ -209,6 +211,11 @@ def instance_name(unit: str) -> str | None:
 
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
+
+
+def dial_address(host: str) -> str:
+    """The address at which this host reaches a server bound to `host`: loopback for a wildcard."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compares, binds nothing
 
 
 def overlap(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from ollamactl.files import File
 from ollamactl.host import gpus, overrides, processes, store
 from ollamactl.host.observe import Host
 from ollamactl.host.unitdir import DROP_IN
-from ollamactl.model import Instance, State
+from ollamactl.model import Instance, State, dial_address
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.planning import lost, precheck
@@ -19,7 +19,6 @@ from ollamactl.planning.dependents import with_dependents
 from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
 from ollamactl.planning.reconcile import OLDER
 from ollamactl.protocols import Tell
-from ollamactl.proving.probe import dial_address
 from ollamactl.spec.source import Source
 from ollamactl.units import cardchecks, serverenv
 from ollamactl.units.serverenv import Note, ServerEnvironment
@@ -115,7 +114,9 @@ def verify(
         raise nothing_installed(host)
     wanted = limit(compiled.fleet, only, besides=[proof.instance for proof in gone])
     planned = replace(planned, plan=proving(planned, patient=timeout is not None, only=wanted))
-    applied = carry_out(host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell)
+    applied = carry_out(
+        host, planned, load=load, timeout=PATIENCE if timeout is None else timeout, tell=tell, settles=False
+    )
     outcome = applied.outcome
     outcome.proofs += tuple(proof for proof in gone if not wanted or proof.instance in wanted)
     told = (p for p in (*planned.problems, *stale) if not p.instance or not wanted or p.instance in wanted)

@@ -105,7 +105,7 @@ def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
         for check in proof.checks:
             if not check.ok:
                 lines += _failure(check)
-            elif verbose or (spilled and check.kind is CheckKind.PLACEMENT):
+            elif verbose or check.pending or (spilled and check.kind is CheckKind.PLACEMENT):
                 lines.append(f"      {check.kind}: {check.found}")
         if not proof.ok and proof.evidence.journal:
             lines.append(f"      last lines of {proof.unit}:")

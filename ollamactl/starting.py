@@ -54,6 +54,8 @@ class Starter:
         self.slow: set[str] = set()
         """Units that did not answer at the first look."""
         self.asked: dict[str, Future[Answers]] = {}
+        self.news: deque[tuple[str, str]] = deque()
+        """What the interviewer's threads tell, by instance."""
 
     def run(self, outcome: Outcome) -> None:
         """Starts, waits and proves; adds to the outcome."""
@@ -90,8 +92,10 @@ class Starter:
         expected = self.expected.get(step.instance, Expected())
         self.asked[step.subject] = self.interviewer.ask(
             step.target,
-            load=expected.models if expected.load else (),
+            load=expected.to_load,
+            loaded=bool(expected.preload),
             patient=patient,
+            told=lambda words: self.news.append((step.instance, words)),
             deadline=self.deadline,
         )
 
@@ -182,6 +186,8 @@ class Starter:
         while pending:
             seconds = _WATCH_SECONDS if looked else first_look - time.monotonic()
             changed = {paths[path] for path in self.manager.changed(seconds, wake) if path in paths}
+            while self.news:
+                self.tell(*self.news.popleft())
             while answered:
                 unit = answered.popleft()
                 pending.discard(unit)

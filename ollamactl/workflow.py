@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,7 +15,7 @@ from ollamactl.facts import Facts
 from ollamactl.host import binary, envfiles, lock, program, runners, store
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
-from ollamactl.model import TARGET, TEMPLATE, Fleet, Instance
+from ollamactl.model import TARGET, Fleet, Instance
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
 from ollamactl.planning import displace, heed, precheck, replacement
@@ -104,7 +105,9 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
     planned = make_plan(host, compile_spec(host, source), only=only)
     replaced = _replaced(host, planned, only, wanted=replacing)
     left = displace.left_behind(planned.fleet, planned.observed, only)
-    return replace(planned, problems=(*replaced, *planned.problems, *left, *_weaker(planned)))
+    return replace(
+        planned, problems=(*replaced, *planned.problems, *left, *precheck.weaker(planned.compiled.facts, planned.plan))
+    )
 
 
 def cut_off(planned: Planned) -> Iterable[Problem]:
@@ -122,21 +125,6 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
 
 
 _HANGS = "if it hangs, that mends it; if it only takes its time, let it finish first with: --when-idle"
-
-
-def _weaker(planned: Planned) -> Iterable[Problem]:
-    """What the servers of a user's own manager lack, once, where something is to be done."""
-    facts = planned.compiled.facts
-    if facts.layout.user and planned.plan.changes:
-        from ollamactl.units import render
-
-        short = ", ".join(text.partition(" (")[0] for text in render.lacks(facts))
-        yield Problem(
-            message=f"your own service manager gives a server {short}",
-            hint=f"what each means stands in {facts.layout.unit_dir}/{TEMPLATE}",
-            severity=Severity.NOTE,
-            path="--user",
-        )
 
 
 def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bool) -> Iterable[Problem]:
@@ -201,9 +189,16 @@ def limit(fleet: Fleet, only: Collection[str], *, besides: Collection[str] = ())
 
 
 def carry_out(
-    host: Host, planned: Planned, *, load: bool, timeout: float, tell: Tell, patience: float | None = None
+    host: Host,
+    planned: Planned,
+    *,
+    load: bool,
+    timeout: float,
+    tell: Tell,
+    patience: float | None = None,
+    settles: bool = True,
 ) -> Applied:
-    """Executes a plan that has no errors; times in seconds as `execute` takes them."""
+    """Executes a plan that has no errors; times in seconds as `execute` takes them, `settles` as `expectations`."""
     if host.offline:
         return Applied(planned=planned, outcome=lay_out_offline(planned.plan, files=host.files))
     outcome = execute(
@@ -211,7 +206,7 @@ def carry_out(
         files=host.files,
         manager=host.manager,
         units=planned.observed.units,
-        expected=_expected(planned, load=load),
+        expected=_expected(planned, load=load, settles=settles),
         timeout=timeout,
         tell=tell,
         patience=patience,
@@ -219,14 +214,15 @@ def carry_out(
     return Applied(planned=planned, outcome=outcome)
 
 
-def _expected(planned: Planned, *, load: bool) -> Mapping[str, Expected]:
+def _expected(planned: Planned, *, load: bool, settles: bool) -> Mapping[str, Expected]:
     facts = planned.compiled.facts
     has_gpu = None if facts.gpus is None else bool(facts.gpus)
     digests = {name: manifest.digest for name, manifest in facts.manifests.items()}
-    wanted = dict(expectations(planned.fleet.instances, digests, planned.versions, load=load, has_gpu=has_gpu))
+    expect = partial(expectations, versions=planned.versions, load=load, has_gpu=has_gpu, settles=settles)
+    wanted = dict(expect(planned.fleet.instances, digests))
     for server in planned.along:
         seen = {**digests, **served(planned.compiled.there, facts.layout, server.name)}
-        wanted |= expectations([server], seen, planned.versions, load=load, has_gpu=has_gpu)
+        wanted |= expect([server], seen)
     return wanted
 
 

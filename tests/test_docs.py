@@ -15,7 +15,8 @@ from ollamactl.model import Instance
 from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.planning.plan import Plan, Step, StepKind
-from ollamactl.proving.proof import Evidence, Expected, judge
+from ollamactl.proving.judge import judge
+from ollamactl.proving.proof import Evidence, Expected
 from ollamactl.result import STATUS, Result, problem_data
 from ollamactl.spec import schema, specfile
 from tests import jsondoc

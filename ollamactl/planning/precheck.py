@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable
 
 from ollamactl.errors import Problem, Severity, listed
+from ollamactl.facts import Facts
 from ollamactl.files import File, FileKind
-from ollamactl.model import Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
+from ollamactl.model import TEMPLATE, Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
 from ollamactl.observed import Observed
 from ollamactl.planning import dependents, displace, onlycheck
+from ollamactl.planning.plan import Plan
 
 
 def problems(
@@ -239,3 +241,17 @@ def _losses(instance: Instance) -> Iterable[str]:
         yield _BOTH_WAYS
     if instance.allow == ("any",):
         yield "allow: [any] lets every machine that can route here use the port; Ollama asks for no password"
+
+
+def weaker(facts: Facts, plan: Plan) -> Iterable[Problem]:
+    """What the servers of a user's own manager lack, once, where something is to be done."""
+    if facts.layout.user and plan.changes:
+        from ollamactl.units import render
+
+        short = ", ".join(text.partition(" (")[0] for text in render.lacks(facts))
+        yield Problem(
+            message=f"your own service manager gives a server {short}",
+            hint=f"what each means stands in {facts.layout.unit_dir}/{TEMPLATE}",
+            severity=Severity.NOTE,
+            path="--user",
+        )

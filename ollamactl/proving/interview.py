@@ -5,7 +5,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,12 +32,17 @@ class _Question:
     patient: bool
     deadline: float
     asked: float
+    told: Callable[[str], None]
     pause: float = _FIRST_PAUSE
     failure: str = "no answer"
     """What the last attempt came to."""
     answers: Answers | None = None
     """What is known already while models are still to be loaded."""
     future: "Future[Answers]" = field(default_factory=Future)
+
+
+def _untold(_: str) -> None:
+    """For who wants to hear nothing before the end."""
 
 
 class Interviewer:
@@ -62,11 +67,12 @@ class Interviewer:
         loaded: bool = False,
         patient: bool = False,
         deadline: float = math.inf,
+        told: Callable[[str], None] = _untold,
     ) -> "Future[Answers]":
         """The server's answers: who it is, its models, and with `loaded` what is in memory.
 
         With `patient` it waits until the server answers HTTP, with `load` it has those models loaded; both until
-        `deadline`, a time.monotonic().
+        `deadline`, a time.monotonic(). `told` hears of each load, from another thread.
         """
         question = _Question(
             instance=instance,
@@ -75,6 +81,7 @@ class Interviewer:
             patient=patient,
             deadline=deadline,
             asked=time.monotonic(),
+            told=told,
         )
         self._questions[question.future] = question
         self._put(question, question.asked)
@@ -177,21 +184,24 @@ def _in_memory(question: _Question, *, least: float = 0.05) -> dict[str, ModelSi
 def _load(question: _Question, answers: Answers) -> Answers:
     """Loads what is not loaded; loading what a client has loaded with other options would reload it."""
     instance = question.instance
-    failures = {}
+    failures: dict[str, str] = {}
+    late: set[str] = set()
     try:
         seen = _in_memory(question)
         for model in question.load:
             if model in seen:
                 continue
+            question.told(f"answers, and loads {model}")
             try:
                 probe.load(instance.host, instance.port, model, timeout=question.deadline - time.monotonic())
             except (probe.Unreachable, probe.Silent, probe.Strange) as error:
                 failures[model] = str(error)
+                late |= {model} if isinstance(error, probe.Silent) else set()
             else:
                 seen |= _in_memory(question, least=1)  # the next load may need its place
         # What did load is told also where the time is up because of another model.
         loaded = _in_memory(question, least=1)
         evicted = {model: seen[model] for model in question.load if model in seen and model not in loaded}
-        return replace(answers, loaded=loaded, evicted=evicted, load_failures=failures)
+        return replace(answers, loaded=loaded, evicted=evicted, load_failures=failures, late=frozenset(late))
     except (probe.Unreachable, probe.Silent, probe.Strange) as error:
         return replace(answers, failure=str(error), load_failures=failures)

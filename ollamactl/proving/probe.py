@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ollamactl.errors import OllamactlError
+from ollamactl.model import dial_address
 from ollamactl.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -59,11 +60,6 @@ class Loaded:
     name: str
     size: int
     size_vram: int
-
-
-def dial_address(host: str) -> str:
-    """The address at which this host reaches a server bound to `host`: loopback for a wildcard."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compares, binds nothing
 
 
 class _Socket(socket.socket):

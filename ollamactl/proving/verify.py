@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ollamactl.host import journal, listeners, processes
+from ollamactl.host import journal, listeners, preloading, processes
 from ollamactl.model import Instance
 from ollamactl.observed import Active, PortHolder, UnitState
 from ollamactl.proving import lastwords
-from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
+from ollamactl.proving.judge import judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, 
     instance, unit = subject.instance, subject.unit
     answers = _on_cpu(subject.answers) if _uses_no_card(subject, proc) else subject.answers
     evidence = Evidence(unit=unit, answers=answers, restarts_before=subject.restarts_before)
+    if not answers.failure and not answers.loaded.keys() >= {*subject.expected.preload}:
+        evidence = replace(evidence, preloading=preloading.at_work(unit.name, proc))
     evidence = _with_holder(evidence, instance, listeners.serving(sockets, instance.host, instance.port), proc)
     proof = judge(instance, subject.expected, evidence)
     if not proof.ok and (unit.active is not Active.ACTIVE or subject.answers.failure or unit.restarts):
@@ -94,14 +97,20 @@ def expectations(
     *,
     load: bool,
     has_gpu: bool | None,
+    settles: bool = False,
 ) -> Mapping[str, Expected]:
-    """What each server must say: digests by model of the store, versions by binary; `has_gpu` None is unknown."""
+    """What each server must say: digests by model of the store, versions by binary; `has_gpu` None is unknown.
+
+    With `settles` what preload wants in memory is loaded where it is not.
+    """
     return {
         i.name: Expected(
             version=versions.get(i.binary),
             models={model: digests.get(model, "") for model in i.models} | dict(i.digests),
             aliases=dict(i.aliases),
             load=load,
+            preload=i.preload,
+            settles=settles,
             gpu=_lands_on_gpu(i, has_gpu),
         )
         for i in instances

@@ -205,6 +205,7 @@ _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, .
     (_names, ("name",)),
     (modelchecks.models, ("models",)),
     (modelchecks.aliases, ("models", "aliases", "store")),
+    (modelchecks.preload, ("models", "preload", "keep_alive", "max_loaded_models")),
     (_reach, ("host", "allow", "egress")),
     (_backend, ("backend", "gpus", "spread")),
     (_limits, ("limits", "limits.memory_high", "limits.memory_max")),

@@ -51,3 +51,19 @@ def aliases(instance: Instance, place: Place) -> Iterator[Problem]:
             there = listed([*instance.models])
             yield place.problem(path, message, f"add {model} to its models, or name one that it serves: {there}")
         taken[folded] = alias
+
+
+def preload(instance: Instance, place: Place) -> Iterator[Problem]:
+    """What is to be in memory is served, and may stay there."""
+    path = place.of(instance.name, "preload")
+    for model in instance.preload:
+        if model not in instance.models:
+            message = f"names {model}, which {instance.name} does not serve"
+            yield place.problem(path, message, f"name what it serves: {listed([*instance.models])}")
+    if instance.preload and not instance.keep_alive:
+        message = "keep_alive: 0 unloads what preload has loaded"
+        yield place.problem(path, message, "remove one of them: preload alone means keep_alive: forever")
+    most = instance.max_loaded_models
+    if most is not None and len(instance.preload) > most:
+        message = f"loads {len(instance.preload)} models, but max_loaded_models is {most}: each would push another out"
+        yield place.problem(path, message, "name fewer, or raise max_loaded_models")

@@ -1,5 +1,6 @@
 """From the text of a spec to a valid Fleet, or to every problem at once. Pure."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from typing import Any
 
 from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
 from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Restart, unit_name
-from ollamactl.spec import checks, specvalue, violations, yamltree
+from ollamactl.spec import checks, specmodel, specvalue, violations, yamltree
 from ollamactl.spec.specplace import Path, dotted
 from ollamactl.spec.yamltree import Tree
 from ollamactl.units import ollama_env
@@ -23,6 +24,7 @@ _MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "secrets": lambda values: tuple(values.items()),
 }
 _GROUPS = {"restart": specvalue.RESTART, "limits": specvalue.LIMITS}
+_FOREVER = {"keep_alive": math.inf}
 _OLLAMA = {"binary": specvalue.program, "models": specvalue.path}
 
 
@@ -120,6 +122,7 @@ class _Reader:
                 settings |= _fixed(settings["models"])
             if "models" not in _mapping(value) and path not in self.wrong:
                 self._models_from_name(name, path, settings)
+            settings |= _preload(settings)
             if self._failed or path in self.wrong:
                 missing = {"port", "models"} - settings.keys() | ({"name"} if path in self.wrong else set())
                 self.unread[name] = frozenset(missing | self._failed[path] | (self._failed[_DEFAULTS] - written))
@@ -158,7 +161,7 @@ class _Reader:
             if self.wrong and self._is_wrong(at, value):
                 continue
             try:
-                result[specvalue.model(name)] = specvalue.model(value)
+                result[specmodel.model(name)] = specmodel.model(value)
             except WrongValueError as error:
                 self._fail(at, str(error), error.hint)
         return result
@@ -195,7 +198,7 @@ class _Reader:
 
     def _models_from_name(self, name: str, path: Path, settings: dict[str, Any]) -> None:
         try:
-            settings["models"] = (specvalue.model(name),)
+            settings["models"] = (specmodel.model(name),)
             settings["models_from_name"] = True
         except WrongValueError:
             self._fail(path, f"{name!r} is not a model's name, and no models are given", "write models: [NAME, ...]")
@@ -255,6 +258,13 @@ def _fixed(models: Iterable[str]) -> dict[str, Any]:
         "models": tuple(name for name, _, _ in parts),
         "digests": tuple((name, digest) for name, _, digest in parts if digest),
     }
+
+
+def _preload(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Which models: `true` means all. Who wants them in memory from the start wants them to stay there."""
+    wanted = settings.get("preload", ())
+    models = settings.get("models", ()) if wanted is True else wanted
+    return {"preload": tuple(dict.fromkeys(models)), **({} if "keep_alive" in settings or not models else _FOREVER)}
 
 
 def _flat(settings: Mapping[str, Any]) -> set[str]:

@@ -20,9 +20,9 @@ from ollamactl.model import (
     Toggle,
     instance_name,
 )
-from ollamactl.modelname import ModelName
 from ollamactl.spec import suggest
 from ollamactl.spec.specaddress import host, network
+from ollamactl.spec.specmodel import model, served
 
 _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 _UUID = re.compile(r"GPU-[0-9a-f]{4,12}(?:-[0-9a-f]{1,12}){0,4}|GPU-[0-9a-f]{16,32}", re.IGNORECASE)
@@ -30,8 +30,6 @@ _ORIGIN = re.compile(r"(https?|(chrome|safari|moz|ms-browser)-extension)://[^/]"
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|swap|device|path|timer|slice|scope)", re.ASCII
 )
-_PAGE = re.compile(r"https?://(?:www\.)?ollama\.com/(?:library/)?([^/?#]+(?:/[^/?#]+)?)/?")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?([, ]+[0-9]{1,4}(-[0-9]{1,4})?)*")
 
 _LONGEST_PERIOD = 86400.0
@@ -144,28 +142,9 @@ def origin(text: str) -> str:
     return text
 
 
-def model(text: str) -> str:
-    """A model's short name with its tag."""
-    try:
-        name = ModelName.parse(text)
-    except ValueError as error:
-        page = _PAGE.fullmatch(text)
-        hint = f"write {page[1]}" if page else "write it as ollama pull takes it: llama3, acme/coder:7b"
-        raise WrongValueError(str(error), hint) from None
-    if name.cloud:
-        raise WrongValueError(f"{text!r} runs at ollama.com, not here", "name a model that the store can hold")
-    return name.short
-
-
-def served(text: str) -> str:
-    """A model's short name, or `NAME@sha256:DIGEST` for one that is fixed to a digest."""
-    name, at, digest = text.partition("@")
-    if not at:
-        return model(name)
-    if not _DIGEST.fullmatch(digest.lower()):
-        hint = "write sha256: and all its 64 digits, as `ollamactl models -v` tells them"
-        raise WrongValueError(f"{digest!r} is not the digest of a model", hint)
-    return f"{model(name)}@{digest.lower()}"
+def preload(value: bool | str | list[str]) -> tuple[str, ...] | bool:
+    """Models' short names, or True for all; () for none."""
+    return value or () if isinstance(value, bool) else each(model)(value)
 
 
 def path(text: str) -> str:
@@ -277,6 +256,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "state": State,
     "models": each(served),
     "replaces": each(service),
+    "preload": preload,
 }
 """By the key of an instance; a key that is not here is taken as it is, and null too."""
 

@@ -45,6 +45,7 @@ _FOLLOWS = {
     "DeviceAllow": "gpus",
     "PrivateDevices": "gpus",
     "ExecStartPre": "gpus",
+    "ExecStartPost": "preload",
     "SupplementaryGroups": "gpus",
     "RequiresMountsFor": "ollama.models",
     "OnActiveSec": "health.every",
@@ -56,6 +57,7 @@ _PLACE = "source"
 _RECORDED = {
     record.INSTANCE: {
         "models": "models",
+        "preload": "preload",
         "backend": "backend",
         "state": "state",
         "enabled": "enabled",

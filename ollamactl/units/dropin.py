@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ollamactl.facts import Facts
-from ollamactl.model import Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store
+from ollamactl.model import Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, dial_address
 from ollamactl.quantity import format_duration, format_size
 from ollamactl.units import changes, record, unitfile
 from ollamactl.units.environment import environment
@@ -41,12 +41,19 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
         "limits": list(_limits(instance.limits)),
         "memory_view": _memory_view(instance, facts),
         "protects_cgroups": instance.limits.memory_max is not None and facts.systemd >= 257,
+        **_preload(instance),
         **_restart(instance.restart, facts),
         **_store(instance, fleet, facts),
         **_devices(instance, facts, pinned),
         **_network(instance, facts),
         "record": record.instance_line(instance),
     }
+
+
+def _preload(instance: Instance) -> dict[str, object]:
+    """What bash is told: where the server answers, and the models."""
+    words = (dial_address(instance.host), str(instance.port), *instance.preload)
+    return {"preload": " ".join(words) if instance.preload else ""}
 
 
 def _user_name(instance: Instance, facts: Facts) -> str:

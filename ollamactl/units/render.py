@@ -61,7 +61,7 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
     drop_in = _compiled(DROP_IN)
     for instance in fleet.instances:
         manifests = _manifests(instance, facts)
-        text = drop_in.render(shared, **context(instance, fleet, facts))
+        text = drop_in.render(shared, preload_script=_preload(), **context(instance, fleet, facts))
         # The digest is of the finished text, so it takes its place afterwards
         digest = changes.restart_digest(template, text, [(each.path, each.digest) for each in manifests])
         text = text.replace(f"\nEnvironment={changes.CONFIG}=\n", f"\nEnvironment={changes.CONFIG}={digest}\n", 1)
@@ -98,6 +98,11 @@ def _compiled(name: str) -> "Template":
         keep_trailing_newline=True,
     )
     return jinja.get_template(f"{name}.j2")
+
+
+@lru_cache(maxsize=1)
+def _preload() -> str:
+    return unitfile.escape_script((_TEMPLATES / "preload.sh").read_text())
 
 
 def _text(path: str, text: str, kind: FileKind, instance: str = "", mode: int = 0o644) -> File:

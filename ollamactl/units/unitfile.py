@@ -72,6 +72,15 @@ def escape_exec_path(path: str) -> str:
     return _quote(escape_specifiers(path))
 
 
+def escape_script(text: str) -> str:
+    """A script as one argument of ExecStart= that keeps its lines in the unit file: to be put between single quotes.
+
+    systemd joins lines that end with a backslash, and leaves out those between them that begin with `#`.
+    """
+    lines = escape_specifiers(text).replace("$", "$$").replace("\\", r"\\").replace("'", r"\'").splitlines()
+    return "".join(f"{line}\n" if line.startswith("#") else f"{line}\\n\\\n" for line in lines)
+
+
 def escape_path(path: str) -> str:
     """One path of a list of paths that knows quotes and backslashes: RequiresMountsFor=."""
     return re.sub(r"""([\\"' \t\r])""", r"\\\1", escape_specifiers(path))

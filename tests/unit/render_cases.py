@@ -83,6 +83,7 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
                     port=11434,
                     models=("reg.example:5000/team/coder:1", "not-pulled-yet"),
                     digests=(("reg.example:5000/team/coder:1", "c" * 64),),
+                    preload=("reg.example:5000/team/coder:1",),
                     aliases=(("gpt-4o:latest", "reg.example:5000/team/coder:1"), ("nobody:1", "not-pulled-yet")),
                     description='Chat "for" 100% of us \\',
                     binary="/opt/ollama-0.34/bin/ollama",

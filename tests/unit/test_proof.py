@@ -5,7 +5,8 @@ from textwrap import dedent
 
 from ollamactl.model import Instance, Store
 from ollamactl.observed import Active, PortHolder, UnitState
-from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof, judge
+from ollamactl.proving.judge import judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof
 from ollamactl.report import proof_lines
 
 LLAMA = "a" * 64

@@ -61,6 +61,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "keep_alive": seconds,
     "context_length": st.none() | numbers,
     "parallel": numbers,
+    "preload": several,
     "max_loaded_models": st.none() | numbers,
     "max_queue": st.none() | numbers,
     "load_timeout": st.none() | seconds,

@@ -12,7 +12,8 @@ from ollamactl.model import TARGET, Instance
 from ollamactl.observed import Active, PortHolder, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
-from ollamactl.proving.proof import Answers, Evidence, Expected, Proof, judge
+from ollamactl.proving.judge import judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, Proof
 
 UNIT = "ollama@a.service"
 PATH = "/etc/systemd/system/ollama@a.service.d/10-ollamactl.conf"

@@ -9,7 +9,8 @@ from ollamactl import status
 from ollamactl.model import Instance, State
 from ollamactl.observed import Active, DropIn, Heeded, Observed, PortHolder, UnitState
 from ollamactl.planning import lost
-from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, judge
+from ollamactl.proving.judge import judge
+from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize
 
 NOW = 1_000_000.0
 MIB = 1 << 20

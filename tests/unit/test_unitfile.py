@@ -108,6 +108,20 @@ def test_arguments_of_a_command(arg: str) -> None:
     assert not line.startswith("/bin/x ;"), "a bare semicolon begins another command"
 
 
+def test_a_script_keeps_its_lines_in_the_unit_and_reaches_the_shell_whole() -> None:
+    script = "# told\na='$1' # %s\nprintf \"%d\\n\" ${#a}\n"
+    lines = unitfile.escape_script(script)
+    assert lines.splitlines() == [
+        "# told", r"a=\'$$1\' # %%s\n" + "\\", r'printf "%%d\\n" $${#a}\n' + "\\",
+    ]  # fmt: skip
+    (directive,) = unitfile.parse(f"[Service]\nExecStartPost=/bin/bash -c '\\\n{lines}' x\n")
+    *_, word, last = words(directive.value, c_escapes=True)
+    assert last == "x"
+    assert [line.strip() for line in specifiers(word).replace("$$", "$").splitlines()] == [
+        "a='$1' # %s", 'printf "%d\\n" ${#a}', "",
+    ]  # fmt: skip
+
+
 @given(PATHS)
 def test_the_program_of_a_command(path: str) -> None:
     assert [specifiers(word) for word in words(whole(unitfile.escape_exec_path(path)), c_escapes=True)] == [path]
