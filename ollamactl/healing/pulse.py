@@ -1,7 +1,6 @@
 """Looking once at servers and at their runners, side by side, without disturbing them."""
 
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,10 +17,11 @@ _HTTP_SECONDS = 5.0
 _TOKEN_SECONDS = 10.0
 """For one token of an idle model, and it may lie on disk meanwhile."""
 _WORKERS = 32
-_BUSY_SHARE = 0.05
-"""Of one processor: what hangs has none; one that waits for pages of its model from disk has this at least..."""
+_BUSY_CPU = 0.03
+"""Seconds of processors: to take in our question and never answer it costs less. Not a share, for whoever computes may
+have but a few percent of one, where others crowd it or `cpu_quota` holds it..."""
 _BUSY_FAULTS = 32
-"""... or has so many of them."""
+"""... or none, where it waits so often for pages of its model from disk."""
 
 Subject = tuple[Instance, UnitState]
 
@@ -101,7 +101,7 @@ def _loaded(server: probe.Server) -> Mapping[str, ModelSize]:
 
 def _runner(runner: Runner, proc: Path = Path("/proc")) -> RunnerSigns | None:
     """None for one that has ended."""
-    before, begun = vitals.read(runner.pid, proc), time.monotonic()
+    before = vitals.read(runner.pid, proc)
     if before is None:
         return None
     life, words = _asked(runner)
@@ -109,15 +109,15 @@ def _runner(runner: Runner, proc: Path = Path("/proc")) -> RunnerSigns | None:
     if after is None or after.identity != before.identity:
         return None
     if life is Life.SILENT:
-        if _computes(before, after, time.monotonic() - begun):
+        if _computes(before, after):
             life, words = Life.COMPUTES, f"{words}, and computes"
         elif after.state:
             words += f", and is {after.state}"
     return RunnerSigns(pid=runner.pid, identity=before.identity, life=life, words=words)
 
 
-def _computes(before: vitals.Vitals, after: vitals.Vitals, seconds: float) -> bool:
-    return after.cpu - before.cpu >= _BUSY_SHARE * seconds or after.faults - before.faults >= _BUSY_FAULTS
+def _computes(before: vitals.Vitals, after: vitals.Vitals) -> bool:
+    return after.cpu - before.cpu >= _BUSY_CPU or after.faults - before.faults >= _BUSY_FAULTS
 
 
 def _asked(runner: Runner) -> tuple[Life, str]:
@@ -128,8 +128,8 @@ def _asked(runner: Runner) -> tuple[Life, str]:
             return Life.BUSY, busy
     except probe.Silent:
         return Life.SILENT, f"{name} {runners.SILENT}"
-    except probe.Unreachable:
-        return Life.LOADING, "it is loading a model"
+    except probe.Unreachable as error:
+        return _unreached(runner, error)
     except probe.Strange as error:
         # A runner of another kind answers in another way, but it answers
         return _strange(error)
@@ -138,11 +138,17 @@ def _asked(runner: Runner) -> tuple[Life, str]:
             (server.embedding if runner.embeds else server.token)()
     except probe.Silent as error:
         return _at_work_since(runner) or (Life.SILENT, f"{name} does not {_verb(runner)}: {error}")
-    except probe.Unreachable:
-        return Life.LOADING, "it is loading a model"
+    except probe.Unreachable as error:
+        return _unreached(runner, error)
     except probe.Strange as error:
         return _strange(error)
     return Life.ANSWERS, ""
+
+
+def _unreached(runner: Runner, error: probe.Unreachable) -> tuple[Life, str]:
+    if runners.takes_nobody(runner):
+        return Life.SILENT, f"its runner (pid {runner.pid}) takes no connections: {error}"
+    return Life.LOADING, "it is loading a model"
 
 
 def _strange(error: probe.Strange) -> tuple[Life, str]:

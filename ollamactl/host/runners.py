@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ollamactl.host import inflight, processes
+from ollamactl.host import inflight, listeners, processes
 from ollamactl.proving import probe
 
 LOADING = 503
@@ -51,6 +51,16 @@ def _runners(server: int, proc: Path) -> Iterator[Runner]:
             yield Runner(pid=pid, port=int(port), embeds="--embedding" in words)
 
 
+def takes_nobody(runner: Runner) -> bool:
+    """Whether a runner that cannot be reached listens: its queue is full, and it takes nobody out of it.
+
+    One that does not listen yet is loading. A queue has an end (listen(2)), and keeps the connections that their
+    clients have given up, so that every question to one that hangs helps to fill it.
+    """
+    there = listeners.serving(listeners.read(), "127.0.0.1", runner.port)
+    return any(each.waiting for each in there)
+
+
 def at_work(server: int, proc: Path = Path("/proc")) -> str:
     """What a server is at, in words; empty where it is idle."""
     if words := next(filter(None, (_at_work(runner) for runner in of(server, proc))), ""):
@@ -64,7 +74,7 @@ def _at_work(runner: Runner) -> str:
         with probe.Server("127.0.0.1", runner.port, timeout=_ANSWER_SECONDS) as server:
             busy = server.slots()
     except probe.Unreachable:
-        return "it is loading a model"
+        return f"its runner (pid {runner.pid}) {SILENT}" if takes_nobody(runner) else "it is loading a model"
     except probe.Silent:
         return f"its runner (pid {runner.pid}) {SILENT}"
     except probe.Strange as error:

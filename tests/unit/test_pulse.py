@@ -14,6 +14,8 @@ import pytest
 
 from ollamactl.healing import pulse
 from ollamactl.healing.signs import Life, RunnerSigns, Signs
+from ollamactl.host import runners
+from ollamactl.host.vitals import Vitals
 from ollamactl.observed import Active, UnitState
 from ollamactl.proving import probe
 from tests.unit.server import Ollama, Talk, free_port, hang, http, instance, ollama, saying, take_request, talking
@@ -160,6 +162,36 @@ def test_one_that_does_not_listen_yet_is_loading() -> None:
     with ollama(Ollama()) as server, child("llama-server", "--port", str(free_port())):
         (found,) = seen(server).runners
     assert found.life is Life.LOADING
+
+
+def test_one_that_hangs_until_its_queue_is_full_is_not_loading() -> None:
+    """Each question of every look before lies there."""
+    with ollama(Ollama()) as server, socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        place = listener.getsockname()
+        with child("llama-server", "--port", str(place[1])) as pid, socket.create_connection(place):
+            (found,) = seen(server).runners
+            at_work = runners.at_work(os.getpid())
+    assert (found.life, found.words) == (
+        Life.SILENT, f"its runner (pid {pid}) takes no connections: no connection within 300ms",
+    )  # fmt: skip
+    assert at_work == f"its runner (pid {pid}) does not answer"
+
+
+BEFORE = Vitals(pid=7, started=1.0, age=50.0, cpu=20.0, faults=100, state="")
+
+
+@pytest.mark.parametrize(
+    ("after", "computes"),
+    [
+        (replace(BEFORE, age=55.0, cpu=20.01, faults=101), False),
+        (replace(BEFORE, age=55.0, cpu=20.05), True),
+        (replace(BEFORE, age=55.0, faults=140), True),
+    ],
+    ids=["taken in", "a hundredth of a processor", "waits for the disk"],
+)
+def test_little_is_enough_to_pass_for_one_that_computes(after: Vitals, computes: bool) -> None:
+    """Others may crowd it, and it is somebody's answer that a restart would cut off."""
+    assert pulse._computes(BEFORE, after) is computes
 
 
 def test_a_silent_one_that_computes_may_be_in_a_long_prompt() -> None:
