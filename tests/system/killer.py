@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from ollamactl.host import systemd
 
 OLD, NEW, SPEC, TAKING = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml", "/root/taking.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
+TIMER = "ollamactl-heal.timer"
 EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
 METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
 
@@ -140,13 +142,15 @@ def recovered() -> list[str]:
         f"left behind: {path}" for top in ("/etc", "/var/lib/ollamactl") for path in Path(top).rglob(".ollamactl-*")
     ]
     shown = subprocess.run(
-        ["systemctl", "show", "--property=Id,NeedDaemonReload,ActiveState", "ollama@*", "ollama-fleet.target"],
+        ["systemctl", "show", "--property=Id,NeedDaemonReload,ActiveState", "ollama@*", "ollama-fleet.target", TIMER],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     if "NeedDaemonReload=yes" in shown:
         wrong.append("systemd has not read its files")
+    if not re.search(rf"Id={TIMER}\nActiveState=active", shown):
+        wrong.append("nobody looks for servers that hang")
     links = sorted(path.name for path in Path("/etc/systemd/system/ollama-fleet.target.wants").iterdir())
-    if links != ["ollama@changed.service", "ollama@new.service"]:
+    if links != ["ollama@changed.service", "ollama@new.service", TIMER]:
         wrong.append(f"links: {links}")
     return wrong
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab.container import Container
-from tests.system.fleethost import UNITS
+from tests.system.fleethost import UNITS, edited
 
 MOMENTS = int(os.environ.get("OLLAMACTL_KILLS", "24"))
 """How many random moments; `make soak` asks for 200."""
@@ -27,7 +27,7 @@ OLD = HEAD + (
     "  changed: {port: 12000, models: [llama3], context_length: 4096, secrets: {TOKEN: one}}\n"
     "  old: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
 )
-NEW = HEAD + (
+NEW = edited(HEAD, "defaults:", "health: {every: 1h}\ndefaults:") + (
     "  changed: {port: 12000, models: [llama3], context_length: 2048, secrets: {TOKEN: two}}\n"
     "  new: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
 )
