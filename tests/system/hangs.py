@@ -12,20 +12,6 @@ SERVICE = "ollamactl-heal.service"
 TIMER = "ollamactl-heal.timer"
 STATE_FILE = "/run/ollamactl/heal.json"
 FIGURES = "/var/lib/ollamactl/metrics/ollamactl.prom"
-WELL = {"STANDIN_HANG_RUNNER": "", "STANDIN_RUNNER_SPINS": ""}
-
-FLEET = """\
-version: 1
-ollama: {binary: /usr/local/bin/ollama-standin}
-health: {every: 1h, failures: 2}
-defaults: {gpus: none, restart: {delay: 100ms, tries: 5}, environment: {STANDIN_RUNNER: "1"}}
-instances:
-  llama3: {port: 11434}
-  mistral: {port: 11435}
-  qwen: {port: 11436}
-  embed: {port: 11437, models: llama3, requires: [mistral]}
-"""
-NAMES = ("llama3", "mistral", "qwen", "embed")
 
 
 def heal(host: FleetHost, *words: str) -> dict[str, dict[str, Any]]:

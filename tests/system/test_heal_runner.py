@@ -24,10 +24,13 @@ fleet = fleet_of(
       llama3: {port: 11434}
       mistral: {port: 11435, keep_alive: 6s}
       embed: {port: 11437, models: "nomic-embed-text:v1.5"}
+      well: {port: 11438, models: llama3}
     """,
     suites=list(EXTRA),
 )
-NAMES = ("llama3", "mistral", "embed")
+NAMES = ("llama3", "mistral", "embed", "well")
+ENDLESS = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
+"""A grammar that lets no random model come to an end soon."""
 EMBED = {"model": "nomic-embed-text:v1.5", "input": "a"}
 
 
@@ -73,9 +76,7 @@ def test_keep_alive_ends_though_heal_looks_every_second(fleet: FleetHost) -> Non
 
 
 def test_one_long_answer_survives_many_runs(fleet: FleetHost) -> None:
-    """By a grammar that lets no random model come to an end, up to the ten-fold context that Ollama allows."""
-    endless = {"type": "array", "items": {"type": "integer"}, "minItems": 1500}
-    body = {"model": "llama3", "prompt": "Count!", "format": endless, "options": {"num_predict": -1, "num_ctx": 1536}}
+    body = {"model": "llama3", "prompt": "Count!", "format": ENDLESS, "options": {"num_predict": -1}}
     fleet.machine.write("/root/long.json", json.dumps({**body, "stream": False}))
     asking = fleet.machine.popen("curl -sS --data @/root/long.json http://127.0.0.1:11434/api/generate")
     before = fleet.invocations(*NAMES)
@@ -86,16 +87,18 @@ def test_one_long_answer_survives_many_runs(fleet: FleetHost) -> None:
         assert row["finding"] is None
 
     answer = json.loads(asking.communicate()[0])
-    assert (answer["done"], answer["eval_count"]) == (True, 15360)
+    assert answer.get("done"), answer
+    assert answer["eval_count"] > 4000, "as much as Ollama lets it, which is ten times the context"
     assert busy > 3
     assert fleet.invocations(*NAMES) == before
 
 
 def test_a_queue_of_real_requests_survives(fleet: FleetHost) -> None:
-    body = {"model": "llama3", "prompt": "Why?", "stream": False, "options": {"num_predict": 200}}
+    """Those that wait are in the server alone, so heal meets the runner between two of them, too."""
+    body = {"model": "llama3", "prompt": "Count!", "format": ENDLESS, "stream": False, "options": {"num_predict": 200}}
     fleet.machine.write("/root/body.json", json.dumps(body))
     asking = fleet.machine.popen(
-        "seq 120 | xargs -P 120 -I{} curl -sS -o /dev/null -w '%{http_code}/%{exitcode}\\n' --data @/root/body.json "
+        "seq 100 | xargs -P 100 -I{} curl -sS -o /dev/null -w '%{http_code}/%{exitcode}\\n' --data @/root/body.json "
         "http://127.0.0.1:11434/api/generate"
     )
     before = fleet.invocations(*NAMES)
@@ -106,37 +109,35 @@ def test_a_queue_of_real_requests_survives(fleet: FleetHost) -> None:
         assert row["finding"] is None
 
     assert "busy" in states
-    assert asking.communicate()[0].split() == ["200/0"] * 120
+    assert asking.communicate()[0].split() == ["200/0"] * 100
     assert fleet.invocations(*NAMES) == before
 
 
-@pytest.mark.parametrize(("name", "port"), [("llama3", 11434), ("embed", 11437)])
-def test_a_hung_runner_costs_its_server_a_restart_and_nobody_else(fleet: FleetHost, name: str, port: int) -> None:
-    load(fleet, 11434, "llama3")
-    assert ask(fleet, 11437, "POST", "/api/embed", EMBED).status == 200
-    assert heal(fleet)[name]["finding"] is None
-    before, hung = fleet.invocations(*NAMES), runner(fleet, name)
-    stop(fleet, hung)
-    assert ask(fleet, port, "GET", "/api/version").status == 200, "the server itself says that all is well"
+def test_what_hangs_costs_its_server_a_restart_and_nobody_else(fleet: FleetHost) -> None:
+    """A runner that generates, one that embeds, and a server with a model."""
+    models = {"llama3": 11434, "mistral": 11435, "embed": 11437}
 
-    rows = [heal(fleet)[name] for _ in range(2)]
+    def use_all() -> None:
+        load(fleet, 11434, "llama3")
+        load(fleet, 11435, "mistral", keep_alive=-1)
+        fleet.wait_for(lambda: ask(fleet, 11437, "POST", "/api/embed", EMBED).status == 200)
 
-    assert [(row["finding"], row["restarted"]) for row in rows] == [("runner", False), ("runner", True)]
+    use_all()
+    hung = {"llama3": runner(fleet, "llama3"), "embed": runner(fleet, "embed"), "mistral": fleet.pid("mistral")}
+    healthy, before = heal(fleet), fleet.invocations(*NAMES)
+    assert {row["state"] for row in healthy.values()} == {"ok"}
+    for pid in hung.values():
+        stop(fleet, pid)
+    for name in ("llama3", "embed"):
+        assert ask(fleet, models[name], "GET", "/api/version").status == 200, "the server itself says that all is well"
+
+    first, second = heal(fleet), heal(fleet)
+
+    findings = {"llama3": "runner", "embed": "runner", "mistral": "server", "well": None}
+    assert {name: row["finding"] for name, row in first.items()} == findings
+    assert not any(row["restarted"] for row in first.values())
+    assert {name for name, row in second.items() if row["restarted"]} == set(hung)
     after = fleet.invocations(*NAMES)
-    assert {each for each in NAMES if after[each] != before[each]} == {name}
-    assert not fleet.machine.exists(f"/proc/{hung}")
-    load(fleet, 11434, "llama3")
-    assert ask(fleet, 11437, "POST", "/api/embed", EMBED).status == 200
-
-
-def test_a_hung_server_with_a_model_too(fleet: FleetHost) -> None:
-    load(fleet, 11434, "llama3")
-    before = fleet.invocations(*NAMES)
-    stop(fleet, fleet.pid("llama3"))
-
-    rows = [heal(fleet)["llama3"] for _ in range(2)]
-
-    assert [(row["finding"], row["restarted"]) for row in rows] == [("server", False), ("server", True)]
-    after = fleet.invocations(*NAMES)
-    assert {each for each in NAMES if after[each] != before[each]} == {"llama3"}
-    load(fleet, 11434, "llama3")
+    assert {each for each in NAMES if after[each] != before[each]} == set(hung)
+    assert not any(fleet.machine.exists(f"/proc/{pid}") for pid in hung.values())
+    use_all()
