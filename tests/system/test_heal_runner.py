@@ -76,7 +76,8 @@ def test_keep_alive_ends_though_heal_looks_every_second(fleet: FleetHost) -> Non
 
 
 def test_one_long_answer_survives_many_runs(fleet: FleetHost) -> None:
-    body = {"model": "llama3", "prompt": "Count!", "format": ENDLESS, "options": {"num_predict": -1}}
+    options = {"num_predict": -1, "num_ctx": 1024}
+    body = {"model": "llama3", "prompt": "Count!", "format": ENDLESS, "options": options}
     fleet.machine.write("/root/long.json", json.dumps({**body, "stream": False}))
     asking = fleet.machine.popen("curl -sS --data @/root/long.json http://127.0.0.1:11434/api/generate")
     before = fleet.invocations(*NAMES)
@@ -88,8 +89,8 @@ def test_one_long_answer_survives_many_runs(fleet: FleetHost) -> None:
 
     answer = json.loads(asking.communicate()[0])
     assert answer.get("done"), answer
-    assert answer["eval_count"] > 4000, "as much as Ollama lets it, which is ten times the context"
-    assert busy > 3
+    assert answer["eval_count"] > 8000, "as much as Ollama lets it, which is ten times the context"
+    assert busy > 1
     assert fleet.invocations(*NAMES) == before
 
 
