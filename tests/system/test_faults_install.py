@@ -56,3 +56,25 @@ def test_install_sh_run_again_leaves_the_fleet_serving_and_apply_says_the_way(ho
     assert mended.steps == [f"restart {unit(name)}: {REAL} was replaced since it started" for name in NAMES]
     assert {proof["version"] for proof in mended.proofs.values()} == {OLLAMA_NEXT_VERSION}
     assert host.applied().steps == []
+
+
+def test_where_the_spec_replaces_its_service_apply_takes_it_away_again(host: FleetHost) -> None:
+    host.machine.run(f"mkdir -p {LIBRARIES} && touch {LIBRARIES}/libggml-base.so")
+    spec = FLEET.replace("port: 11434", "port: 11434, replaces: [ollama.service]")
+    host.applied(spec)
+    install_again(host)
+    host.wait_for(lambda: "address already in use" in host.machine.journal("ollama.service"))
+
+    ran = host.applied(spec)
+
+    assert [step for step in ran.steps if "ollama.service" in step] == [
+        f"disable ollama.service: {unit('llama3')} takes its place",
+        f"displace ollama.service: port 11434 goes to {unit('llama3')}",
+    ]
+    assert host.show("ollama.service", "ActiveState", "UnitFileState") == {
+        "ActiveState": "inactive", "UnitFileState": "disabled",
+    }  # fmt: skip
+    assert {proof["version"] for proof in ran.proofs.values()} == {OLLAMA_NEXT_VERSION}
+    assert host.applied().steps == []
+    destroyed = host.json("destroy", "--yes")
+    assert any("ollama.service, which made room" in note for note in destroyed.notes)

@@ -159,3 +159,50 @@ def test_killed_anywhere_the_next_apply_takes_the_place_and_rollback_gives_it_ba
     assert [row for row in rows if row["wrong"]] == []
     assert [row["killed"] for row in rows] == [*[True] * (len(rows) - 1), False]
     assert len(rows) > 5
+
+
+def test_whoever_asks_the_old_service_is_let_finish_and_a_canary_goes_first(patient: Patient) -> None:
+    host = patient.host
+    official(patient, f"{STANDIN} serve")
+    before = runs(host)
+    spec = SPEC.replace("gpus: none", f"gpus: none, binary: {STANDIN}") + (
+        f'  two: {{port: 11445, gpus: none, models: [qwen], binary: {STANDIN}, environment: {{STANDIN_EXIT: "1"}}}}\n'
+    )
+    host.misbehave(11434, STANDIN_GENERATE_MS="6000")
+    data = '{"model": "llama3", "prompt": "Why?", "stream": false}'
+    asking = host.machine.popen(
+        ["curl", "-sS", "-w", "%{http_code}", "--data", data, "http://127.0.0.1:11434/api/generate"]
+    )
+    host.wait_for(lambda: any("which a stop cuts off" in note for note in host.plan(spec).notes))
+
+    failed = host.apply(spec, "--when-idle", "--canary", "one")
+
+    assert asking.communicate(timeout=20)[0].endswith("200")
+    assert (failed.code, failed.proofs["one"]["ok"], failed.proofs["two"]["ok"]) == (1, True, False)
+    assert failed.envelope["data"]["rollback"]["ok"]
+    host.wait_for_port(11434)
+    assert runs(host) == before
+
+
+def test_a_user_s_own_service_makes_room_for_a_user_s_own_server(patient: Patient) -> None:
+    machine, host = patient.machine, patient.host
+    ada = machine.user("ada")
+    folder = "/home/ada/.config/systemd/user"
+    lines = (
+        f"[Service]\nExecStart={STANDIN} serve\nEnvironment=OLLAMA_MODELS={STORE}\n[Install]\nWantedBy=default.target\n"
+    )
+    machine.write(f"{folder}/{OLD}", lines)
+    machine.write("/home/ada/fleet.yaml", SPEC.replace("gpus: none", f"gpus: none, binary: {STANDIN}"))
+    machine.run("chown -R ada: /home/ada")
+    ada.run(f"systemctl --user daemon-reload && systemctl --user enable --now --quiet {OLD}")
+    host.wait_for_port(11434)
+    state = ["systemctl", "--user", "is-active", OLD, unit("one")]
+
+    moved = ada.ollamactl("--user", "apply", "fleet.yaml")
+    there = ada.run(state, check=False).stdout.split()
+    ada.ollamactl("--user", "rollback")
+
+    assert f"{OLD} stopped" in moved.stderr
+    assert there == ["inactive", "active"]
+    assert ada.run(state, check=False).stdout.split() == ["active", "inactive"]
+    assert machine.run(["readlink", f"{folder}/default.target.wants/{OLD}"]).stdout.strip() == f"{folder}/{OLD}"
