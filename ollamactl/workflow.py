@@ -13,6 +13,7 @@ from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageEr
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.host import binary, envfiles, lock, program, runners, store
+from ollamactl.host import replaced as services
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, Fleet, Instance
@@ -104,7 +105,7 @@ def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: b
         source = replace(source, path=home)  # the fleet stays the one of its own spec
     planned = make_plan(host, compile_spec(host, source), only=only)
     replaced = _replaced(host, planned, only, wanted=replacing)
-    left = displace.left_behind(planned.fleet, planned.observed, only)
+    left = _left_behind(host, planned, only)
     return replace(
         planned, problems=(*replaced, *planned.problems, *left, *precheck.weaker(planned.compiled.facts, planned.plan))
     )
@@ -125,6 +126,11 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
 
 
 _HANGS = "if it hangs, that mends it; if it only takes its time, let it finish first with: --when-idle"
+
+
+def _left_behind(host: Host, planned: Planned, only: Collection[str] = ()) -> Iterable[Problem]:
+    looked = planned.plan.changes and not host.offline
+    return services.left_behind(host.manager, planned.fleet, planned.observed, only) if looked else ()
 
 
 def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bool) -> Iterable[Problem]:
@@ -232,8 +238,8 @@ def plan_destroy(host: Host) -> Planned:
     planned = make_plan(host, nothing)
     # Nobody took the instances out of a spec.
     steps = (s if s.kind is StepKind.RELOAD else replace(s, cause="destroy was asked for") for s in planned.plan.steps)
-    left = tuple(displace.left_behind(Fleet(), planned.observed))
-    return replace(planned, plan=replace(planned.plan, steps=tuple(steps)), problems=(*planned.problems, *left))
+    problems = (*planned.problems, *_left_behind(host, planned))
+    return replace(planned, plan=replace(planned.plan, steps=tuple(steps)), problems=problems)
 
 
 def installed(host: Host) -> Compiled:

@@ -1,12 +1,15 @@
 """Services that are to make room for servers of the fleet: whether each runs, what starts it, what it serves."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath
 
+from ollamactl.errors import Problem
 from ollamactl.host import processes, unitlinks
 from ollamactl.host.rivals import is_server, starts_server
 from ollamactl.host.systemd import Manager
-from ollamactl.observed import UP, Active, Replaced, UnitState
+from ollamactl.model import Fleet
+from ollamactl.observed import UP, Active, Observed, Replaced, UnitState
+from ollamactl.planning import displace
 
 _WORDS = {
     "Id": ("Unit", "s"), "LoadState": ("Unit", "s"), "ActiveState": ("Unit", "s"), "SubState": ("Unit", "s"),
@@ -19,6 +22,13 @@ def read(manager: Manager, unit_dir: str, names: Collection[str]) -> Mapping[str
     """Each of the services by name. Raises HostError where the manager does not answer."""
     folders = [folder for folder in manager.unit_path() if folder != unit_dir] if names else []
     return {name: _replaced(manager, unit_dir, folders, name) for name in sorted(names)}
+
+
+def left_behind(manager: Manager, fleet: Fleet, observed: Observed, only: Collection[str]) -> Iterable[Problem]:
+    """Notes on services that made room for the installed fleet, and that this one does not name any more."""
+    dropped = displace.dropped(fleet, observed, only)
+    now = read(manager, observed.facts.layout.unit_dir, dropped)
+    return displace.left_behind(dropped, now, user=manager.user)
 
 
 def _replaced(manager: Manager, unit_dir: str, folders: Sequence[str], name: str) -> Replaced:

@@ -148,16 +148,22 @@ def _orphaned(unit: str, fleet: Fleet, observed: Observed) -> Iterable[tuple[str
             yield message, f"write port: {rival.port}, unless its clients are told", Severity.WARNING
 
 
-def left_behind(fleet: Fleet, observed: Observed, only: Collection[str] = ()) -> Iterable[Problem]:
-    """Services that made room once, and that the spec names no more: nobody starts them, and how one does."""
+def dropped(fleet: Fleet, observed: Observed, only: Collection[str] = ()) -> Mapping[str, Instance]:
+    """Services that the installed fleet replaces, and this one does not, with who has their place."""
     named = {unit for instance in fleet.instances for unit in instance.replaces}
-    systemctl = "systemctl --user" if observed.facts.layout.user else "sudo systemctl"
-    for instance in installed_fleet(observed.files).instances:
-        for unit in instance.replaces if not only or instance.name in only else ():
-            if unit not in named:
-                yield Problem(
-                    path=unit,
-                    message=f"{unit}, which made room for {instance.unit}, stays stopped and disabled",
-                    hint=f"to have it again: {systemctl} enable --now {unit}",
-                    severity=Severity.NOTE,
-                )
+    there = [i for i in installed_fleet(observed.files).instances if not only or i.name in only]
+    return {unit: instance for instance in there for unit in instance.replaces if unit not in named}
+
+
+def left_behind(units: Mapping[str, Instance], now: Mapping[str, Replaced], *, user: bool) -> Iterable[Problem]:
+    """A note for each of them that nobody starts any more: one that there never was is missed by nobody."""
+    systemctl = "systemctl --user" if user else "sudo systemctl"
+    for unit, instance in units.items():
+        seen = now.get(unit)
+        if seen and seen.state.load_state == "loaded" and not seen.up and not seen.links:
+            yield Problem(
+                path=unit,
+                message=f"{unit}, which made room for {instance.unit}, stays stopped and disabled",
+                hint=f"to have it again: {systemctl} enable --now {unit}",
+                severity=Severity.NOTE,
+            )

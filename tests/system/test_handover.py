@@ -87,7 +87,6 @@ def test_the_port_is_away_no_longer_than_for_one_restart_and_rollback_is_exact(p
     with polled(host) as restarting:
         machine.run(["systemctl", "restart", OLD])
         host.wait_for_port(11434)
-    assert restarting[0] > 0
 
     planned = host.plan(SPEC)
     with polled(host) as moving:
@@ -97,8 +96,11 @@ def test_the_port_is_away_no_longer_than_for_one_restart_and_rollback_is_exact(p
     assert [step for step in done.steps if OLD in step] == [
         f"disable {OLD}: {unit('one')} takes its place", f"displace {OLD}: port 11434 goes to {unit('one')}",
     ]  # fmt: skip
-    print(f"gap: restart {restarting[0]:.3f} s, apply {moving[0]:.3f} s")
-    assert moving[0] < 2 * restarting[0] + 0.5
+    with polled(host) as successor:
+        machine.run(["systemctl", "restart", unit("one")])
+        host.wait_for_port(11434)
+    print(f"away: old restarted {restarting[0]:.3f} s, moved {moving[0]:.3f} s, new restarted {successor[0]:.3f} s")
+    assert moving[0] < 2 * max(restarting[0], successor[0]) + 0.3
     assert host.models(11434) == models
     assert host.show(OLD, "ActiveState", "UnitFileState") == {"ActiveState": "inactive", "UnitFileState": "disabled"}
     assert host.applied().steps == []

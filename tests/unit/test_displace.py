@@ -6,12 +6,14 @@ import pytest
 
 from ollamactl import generation
 from ollamactl.errors import Problem
+from ollamactl.files import MARKER, ObservedFile
 from ollamactl.generation import Ending, Generation
 from ollamactl.model import Fleet, Instance, State
 from ollamactl.observed import Active, Displaced, Observed, Replaced, Rival, UnitState
 from ollamactl.planning import displace
 from ollamactl.planning.plan import Plan
 from ollamactl.room import Room, owed
+from ollamactl.units.record import instance_line
 
 OLD = "ollama.service"
 A = Instance(name="a", port=11434, models=("m:latest",), replaces=(OLD,))
@@ -131,3 +133,19 @@ def test_a_generation_tells_it_again() -> None:
     assert generation.from_json(generation.to_json(one)) == one
     with pytest.raises(ValueError, match="unexpected keyword"):
         generation.from_json(generation.to_json(one).replace('"active"', '"actve"'))
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [(DOWN, True), (UP, False), (replace(DOWN, links=LINKS), False), (Replaced(state=UnitState(name=OLD)), False)],
+)
+def test_one_that_is_named_no_more_stays_away_and_that_is_told(what: Replaced, told: bool) -> None:
+    path = "/etc/systemd/system/ollama@a.service.d/10-ollamactl.conf"
+    text = f"{MARKER}\n[X-Ollamactl]\n{instance_line(A)}\n"
+    observed = Observed(files={path: ObservedFile(path=path, data=text.encode(), ours=True)})
+
+    dropped = displace.dropped(Fleet(), observed)
+    found = list(displace.left_behind(dropped, {OLD: what}, user=False))
+
+    assert [each.hint for each in found] == ["to have it again: sudo systemctl enable --now ollama.service"] * told
+    assert displace.dropped(FLEET, observed) == displace.dropped(Fleet(), observed, ["b"]) == {}
