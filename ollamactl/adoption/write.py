@@ -146,7 +146,8 @@ def _take_over(servers: Sequence[Server]) -> Iterable[str]:
 
 def _go_back(servers: Sequence[Server]) -> Iterable[str]:
     systemctl, sudo = servers[0].systemctl, mend.sudo(servers[0])
-    yield f"{_ours(servers)} rollback"
+    replaced = any(not instance_name(server.unit) for server in servers)
+    yield f"{_ours(servers)} rollback{'' if replaced else ' 0'}"
     if moved := _in_the_way(servers):
         yield from (f"{sudo}mv {quote(f'{path}.old')} {quote(path)}" for path in moved)
         yield f"{systemctl} daemon-reload"

@@ -157,7 +157,7 @@ def test_units_of_ollamactl_s_own_names_make_room_and_come_back() -> None:
         "sudo ollamactl apply fleet.yaml",
     )  # fmt: skip
     assert "replaces" not in spec.text.partition("version: 1")[2]
-    assert spec.go_back[0] == "sudo ollamactl rollback"
+    assert spec.go_back[0] == "sudo ollamactl rollback 0"
     assert spec.go_back[-1] == "sudo systemctl enable --now ollama@a.service"
 
 
