@@ -35,6 +35,8 @@ PURE = {
     "errors",
     "facts",
     "files",
+    "gate",
+    *below("gate", "body decide forward limits message"),
     "generation",
     "healing",
     "inventory",
@@ -103,6 +105,7 @@ EDGE = {
     "doctor.places",
     "doctor.services",
     "drain",
+    *below("gate", "backend client clock exchange gate"),
     "healing.memory",
     "healing.pulse",
     "history",
@@ -169,6 +172,7 @@ ALLOWED = {
     ("units.render", "pathlib"): "finds its own templates",
     ("spec.schema", "importlib"): "reads its own schema",
     ("chronicle", "pathlib"): "PurePath",
+    ("gate.forward", "http"): "the names of statuses",
     ("units.dropin", "pathlib"): "PurePosixPath",
 }
 

@@ -1,0 +1,170 @@
+"""One request and its answer, between a client's connection and a server's."""
+
+import asyncio
+from typing import Protocol
+
+from ollamactl.gate import forward
+from ollamactl.gate.backend import Backend, Pool
+from ollamactl.gate.body import LAST_CHUNK, chunk
+from ollamactl.gate.message import AnswerHead, RequestHead
+
+_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+"""What may be asked twice (RFC 9110, 9.2.1)."""
+
+
+class Asker(Protocol):
+    """The client's connection."""
+
+    def write(self, data: bytes) -> None:
+        """Sends it."""
+
+    def ended(self, *, close: bool) -> None:
+        """The answer has been sent as a whole."""
+
+    def refuse(self, status: int, text: str) -> None:
+        """There is none: the gate says why."""
+
+    def cut(self) -> None:
+        """The answer breaks off, and the client must not take it for whole."""
+
+    def server_full(self, *, full: bool) -> None:
+        """The server takes no more of the request just now, or does again."""
+
+
+class Exchange:
+    """Carries a request to a server, and its answer back; neither is kept for longer than the other side needs."""
+
+    __slots__ = ("_again", "_backend", "_begun", "_chunked", "_client", "_close", "_connecting", "_held", "_kept",
+                 "_pool", "_sent", "head")  # fmt: skip
+
+    def __init__(self, client: Asker, head: RequestHead, pool: Pool) -> None:
+        self.head = head
+        self._client = client
+        self._pool = pool
+        self._backend: Backend | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._held: list[bytes] = []  # what waits for the server
+        self._kept = 0  # its bytes
+        self._again: bytes | None = None  # the whole request, while it may be sent once more
+        self._sent = False  # the request is whole
+        self._begun = False  # the answer has begun
+        self._chunked = False  # the client gets it in chunks
+        self._close = False  # it is the last of the client's connection
+
+    def start(self, content: bytes, *, done: bool) -> None:
+        """Sends the request, with what there is of its body."""
+        data = forward.request(self.head, self._pool.host) + self._framed(content, done=done)
+        self._sent = done
+        if done and self.head.length == 0 and self.head.method in _SAFE:
+            self._again = data
+        if backend := self._pool.take(self):
+            self._held = [data]
+            self.attach(backend)
+        else:
+            self._hold(data)
+            self._connecting = self._pool.connect(self)
+
+    def body(self, content: bytes, *, done: bool) -> None:
+        """Sends more of the request's body."""
+        data = self._framed(content, done=done)
+        self._sent = done
+        if self._backend:
+            self._backend.send(data)
+        else:
+            self._hold(data)
+
+    def _framed(self, content: bytes, *, done: bool) -> bytes:
+        if self.head.length is not None:
+            return content
+        return (chunk(content) if content else b"") + (LAST_CHUNK if done else b"")
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._kept += len(data)
+        if self._kept > self._pool.limits.held_bytes:
+            self._client.server_full(full=True)
+
+    def attach(self, backend: Backend) -> None:
+        """Sends what waited for a connection."""
+        self._connecting = None
+        self._backend = backend
+        if self.head.expects and not self._sent and not self._begun:
+            self._client.write(forward.CONTINUE)
+        if self._kept > self._pool.limits.held_bytes:
+            self._client.server_full(full=False)
+        held, self._held, self._kept = self._held, [], 0
+        backend.send(held[0] if len(held) == 1 else b"".join(held))
+
+    def unreachable(self, reason: str) -> None:
+        """The server does not accept connections."""
+        self._connecting = None
+        self._client.refuse(502, f"the server at {self._pool.host.decode()} cannot be reached: {reason}")
+
+    def answered(self, head: AnswerHead, content: bytes, *, done: bool) -> None:
+        """Passes the answer's beginning on.
+
+        One that comes before the whole request has come is the connection's last: who knows where its next would begin.
+        """
+        self._again = None
+        self._begun = True
+        self._close = not (self.head.keep and self._sent and forward.counts_itself(head, self.head))
+        data, self._chunked = forward.answer(head, self.head, close=self._close)
+        self._pass(data, content, done=done)
+
+    def content(self, content: bytes, *, done: bool) -> None:
+        """Passes more of it on, at once."""
+        self._pass(b"", content, done=done)
+
+    def _pass(self, data: bytes, content: bytes, *, done: bool) -> None:
+        if self._chunked:
+            if content:
+                data += chunk(content)
+            if done:
+                data += LAST_CHUNK
+        else:
+            data += content
+        if data:
+            self._client.write(data)
+        if done:
+            backend, self._backend = self._backend, None
+            if backend:
+                backend.release(sent=self._sent)
+            self._client.ended(close=self._close)
+
+    def lost(self, reason: str) -> None:
+        """The server has ended the connection, or talks nonsense.
+
+        An idle connection may end just when a request is sent on it: such a one is sent again if that is safe, once,
+        on a new connection.
+        """
+        backend, self._backend = self._backend, None
+        if self._begun:
+            self._client.cut()
+        elif self._again is not None and backend and backend.reused:
+            self._hold(self._again)
+            self._connecting = self._pool.connect(self)
+        else:
+            self._client.refuse(502, f"the server at {self._pool.host.decode()} gave no answer: {reason}")
+
+    def server_full(self, *, full: bool) -> None:
+        """The server reads no further just now: then nor do we."""
+        self._client.server_full(full=full)
+
+    def client_full(self, *, full: bool) -> None:
+        """Likewise the client."""
+        if self._backend:
+            self._backend.read(on=not full)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client has had some of the answer."""
+        return self._begun
+
+    def abandon(self) -> None:
+        """The client is gone, or its request is nonsense: nobody wants the answer."""
+        if self._connecting:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._backend:
+            self._backend.abort()
+            self._backend = None

@@ -1,0 +1,215 @@
+"""Heads of HTTP/1.1 messages, read by an allow-list: what RFC 9112 leaves room to read in two ways is refused.
+
+A message is what these values say, and is written anew from them; no byte of a head is ever passed through. So nobody
+behind the gate can see a length, a header or a request that the gate did not.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ollamactl.gate.limits import Limits
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_FIELD = rb"%b:[\t\x20-\x7e\x80-\xff]*\r\n" % _TOKEN
+_REQUEST = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n((?:%b)*)\r\n" % (_TOKEN, _FIELD))
+_ANSWER = re.compile(rb"HTTP/([0-9]\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n((?:%b)*)\r\n" % _FIELD)
+_SPLIT = re.compile(rb"([^:\r]+):[\t ]*([^\r]*)\r\n")
+_LINE = re.compile(_FIELD)
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/[^#]*|\?[^#]*|)", re.IGNORECASE)
+_ORIGIN = re.compile(rb"/[^#]*")
+_HOST = re.compile(rb"[0-9A-Za-z._~!$&'()*+,;=%:\[\]-]*")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LONE = re.compile(rb"(?<!\r)\n|\r(?!\n)(?=.)", re.DOTALL)
+
+_HOP = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer upgrade"
+    b" http2-settings".split()
+)
+"""What concerns one connection alone (RFC 9110, 7.6.1). Upgrade, too: a server may ignore it, and Ollama knows none."""
+_OURS = frozenset(b"host content-length transfer-encoding expect".split())
+"""What is not passed on either, but said anew."""
+_FRAMING = _HOP | _OURS
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class Malformed(Exception):
+    """A message that is not read: with a status for the client, and what is wrong with it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class RequestHead(NamedTuple):
+    """A request but for its body. A tuple, since one is made for each request, and a frozen dataclass takes longer."""
+
+    method: bytes
+    target: bytes
+    """In origin-form, or `*`."""
+    minor: int
+    """Of HTTP/1.x, 0 or 1."""
+    host: bytes
+    """As the client named it, with its port; nothing where an HTTP/1.0 client named none."""
+    fields: Fields
+    """End to end ones, names as they came."""
+    length: int | None
+    """Bytes of the body; None: in chunks."""
+    keep: bool
+    """The client would send another request on this connection."""
+    expects: bool
+    """The client waits for `100 Continue`."""
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values of the fields of that name, given in lower case."""
+        return [value for each, value in self.fields if each.lower() == name]
+
+
+class AnswerHead(NamedTuple):
+    """A server's answer but for its body."""
+
+    status: int
+    reason: bytes
+    fields: Fields
+    length: int | None
+    """Content-Length, where there is one."""
+    chunked: bool
+    """With neither, the body lasts as long as the connection (RFC 9112, 6.3)."""
+    keep: bool
+    """The server takes another request on this connection."""
+
+
+def head_end(data: bytes, limits: Limits) -> int:
+    """How many bytes of `data` the head at its start has, or 0 where its end is still to come.
+
+    Raises Malformed where it can be none, however it goes on.
+    """
+    at = data.find(b"\r\n\r\n", 0, limits.head_bytes)
+    if at >= 0:
+        return at + 4
+    if len(data) >= limits.head_bytes:
+        raise Malformed(431, f"the head of the request is longer than {limits.head_bytes} bytes")
+    if _LONE.search(data):
+        raise Malformed(400, "a line of the head ends with CR or LF alone")
+    return 0
+
+
+def read_request(data: bytes, limits: Limits) -> RequestHead:
+    """The head that `data` is, from its first byte to its empty line; raises Malformed."""
+    match = _REQUEST.fullmatch(data)
+    if not match:
+        raise Malformed(400, _blame(data, "request"))
+    method, target, version, block = match.groups()
+    minor = _minor(version)
+    fields = _split(block, limits)
+    length, chunked, options, special = _framing(fields, minor)
+    hosts = [value for name, value in fields if name.lower() == b"host"]
+    if len(hosts) > 1 or (minor and not hosts):
+        raise Malformed(400, f"the request has {len(hosts)} Host fields instead of one")
+    target, host = _target(method, target, hosts[0] if hosts else b"")
+    if not _HOST.fullmatch(host):
+        raise Malformed(400, "the Host field is no host")
+    expects = [value.lower() for name, value in fields if name.lower() == b"expect"] if b"expect" in special else []
+    if expects and expects != [b"100-continue"]:
+        raise Malformed(417, "no other expectation than 100-continue is met here")
+    keep = b"close" not in options if minor else b"keep-alive" in options
+    kept = _end_to_end(fields, options) if special else fields
+    return RequestHead(
+        method, target, minor, host, kept, None if chunked else length or 0, keep, bool(expects and minor)
+    )
+
+
+def read_answer(data: bytes, limits: Limits) -> AnswerHead:
+    """The head of a server's answer; raises Malformed with 502."""
+    match = _ANSWER.fullmatch(data)
+    if not match:
+        raise Malformed(502, _blame(data, "answer"))
+    version, status, reason, block = match.groups()
+    try:
+        minor = _minor(version)
+        fields = _split(block, limits)
+        length, chunked, options, special = _framing(fields, minor)
+    except Malformed as error:
+        raise Malformed(502, error.text) from error
+    keep = b"close" not in options if minor else b"keep-alive" in options
+    kept = _end_to_end(fields, options) if special else fields
+    return AnswerHead(int(status), reason or b"", kept, length, chunked, keep)
+
+
+def _minor(version: bytes) -> int:
+    if version not in (b"1.1", b"1.0"):
+        raise Malformed(505, f"HTTP/{version.decode()} is not spoken here, HTTP/1.1 is")
+    return version[2] - ord("0")
+
+
+def _split(block: bytes, limits: Limits) -> Fields:
+    fields = _SPLIT.findall(block)
+    if len(fields) > limits.fields:
+        raise Malformed(431, f"the head has more than {limits.fields} fields")
+    return [(name, value.rstrip(b"\t ")) for name, value in fields]
+
+
+def _framing(fields: Fields, minor: int) -> tuple[int | None, bool, frozenset[bytes], frozenset[bytes]]:
+    """Content-Length, whether chunked, the options of Connection, and which fields are not passed on as they are.
+
+    Strict where RFC 9112, 6.1 and 6.3 leave a choice: a length twice, even the same, or with chunks, is refused.
+    """
+    special = _FRAMING.intersection([name.lower() for name, _ in fields])
+    if not special:
+        return None, False, frozenset(), special
+    lengths, codings, options = [], [], b""
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"content-length":
+            lengths.append(value)
+        elif lower == b"transfer-encoding":
+            codings.append(value.lower())
+        elif lower == b"connection":
+            options += b"," + value.lower()
+    if codings:
+        if lengths:
+            raise Malformed(400, "both Content-Length and Transfer-Encoding")
+        if not minor:
+            raise Malformed(400, "Transfer-Encoding, which HTTP/1.0 does not know")
+        if codings != [b"chunked"]:
+            raise Malformed(501, "another Transfer-Encoding than chunked")
+    if len(lengths) > 1:
+        raise Malformed(400, "Content-Length more than once")
+    if lengths and not _LENGTH.fullmatch(lengths[0]):
+        raise Malformed(400, "a Content-Length that is no number")
+    named = frozenset(option.strip(b"\t ") for option in options.split(b",")) - {b""}
+    return int(lengths[0]) if lengths else None, bool(codings), named, special
+
+
+def _end_to_end(fields: Fields, options: frozenset[bytes]) -> Fields:
+    """Without what concerns one connection alone, by its name or since Connection names it, and what is said anew."""
+    dropped = _FRAMING | options
+    return [field for field in fields if field[0].lower() not in dropped]
+
+
+def _target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """The target in origin-form, and the host, which an absolute target names instead of Host (RFC 9112, 3.2.2)."""
+    if _ORIGIN.fullmatch(target) or (target == b"*" and method == b"OPTIONS"):
+        return target, host
+    if absolute := _ABSOLUTE.fullmatch(target):
+        authority, path = absolute.groups()
+        return path if path.startswith(b"/") else b"/" + path, authority
+    raise Malformed(400, "the request's target is neither a path nor a URL")
+
+
+def _blame(data: bytes, what: str) -> str:
+    """What is wrong with a head that does not match, for whoever has to mend the client."""
+    for number, line in enumerate(_lines(data), start=1):
+        if number == 1:
+            continue
+        if line[:1] in (b" ", b"\t"):
+            return f"line {number} of the {what} continues the one before, which HTTP/1.1 no longer allows"
+        if not _LINE.fullmatch(line):
+            return f"line {number} of the {what} is no header field: {line[:60]!r}"
+    return f"the first line is none of an HTTP/1.1 {what}: {next(_lines(data))[:60]!r}"
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    return (line + b"\r\n" for line in data.removesuffix(b"\r\n\r\n").split(b"\r\n"))
