@@ -36,7 +36,7 @@ PURE = {
     "facts",
     "files",
     "gate",
-    *below("gate", "body decide forward limits message"),
+    *below("gate", "body decide forward hostcheck limits message"),
     "generation",
     "healing",
     "inventory",

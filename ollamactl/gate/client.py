@@ -10,7 +10,7 @@ from ollamactl.gate import forward
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.body import Body, Chunked, Counted
 from ollamactl.gate.clock import NEVER, Clock
-from ollamactl.gate.decide import Refuse, decide
+from ollamactl.gate.decide import Listener, Refuse, decide
 from ollamactl.gate.exchange import Exchange
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
@@ -25,6 +25,7 @@ class Door(Protocol):
     pool: Pool
     clock: Clock
     limits: Limits
+    listener: Listener
 
     def left(self, client: "Client") -> None:
         """One is gone."""
@@ -86,12 +87,10 @@ class Client(asyncio.Protocol):
             self.refuse(error.status, error.text)
 
     def _begin(self, head: RequestHead) -> None:
-        decision = decide(head)
+        decision = decide(head, self._door.listener)
         if isinstance(decision, Refuse):
             close = not (head.keep and head.length == 0)
             self._answer(decision.status, decision.text, head, close=close)
-            if not close:
-                self.ended(close=False)
             return
         body: Body = Chunked() if head.length is None else Counted(head.length)
         content = b""
@@ -139,16 +138,13 @@ class Client(asyncio.Protocol):
         seconds = self._limits.head_seconds if self._buffer else self._limits.idle_seconds
         self.deadline = self._clock.now + seconds
 
-    def refuse(self, status: int, text: str) -> None:
-        """Says why there is no answer, and ends the connection."""
-        self._answer(status, text, None, close=True)
+    def refuse(self, status: int, text: str, *, close: bool = True) -> None:
+        """Says why there is no answer."""
+        self._answer(status, text, self._exchange.head if self._exchange else None, close=close)
 
     def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool) -> None:
-        to = head or (self._exchange.head if self._exchange else None)
-        self._exchange = None
-        self.write(forward.refusal(status, text, date=formatdate(usegmt=True), to=to, close=close))
-        if close:
-            self._linger()
+        self.write(forward.refusal(status, text, date=formatdate(usegmt=True), to=head, close=close))
+        self.ended(close=close)
 
     def _linger(self) -> None:
         """Says that nothing follows, and reads on for a while, so that no reset destroys the last answer on its way."""

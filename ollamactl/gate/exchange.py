@@ -21,7 +21,7 @@ class Asker(Protocol):
     def ended(self, *, close: bool) -> None:
         """The answer has been sent as a whole."""
 
-    def refuse(self, status: int, text: str) -> None:
+    def refuse(self, status: int, text: str, *, close: bool) -> None:
         """There is none: the gate says why."""
 
     def cut(self) -> None:
@@ -98,7 +98,7 @@ class Exchange:
     def unreachable(self, reason: str) -> None:
         """The server does not accept connections."""
         self._connecting = None
-        self._client.refuse(502, f"the server at {self._pool.host.decode()} cannot be reached: {reason}")
+        self._refuse(502, f"cannot be reached: {reason}")
 
     def answered(self, head: AnswerHead, content: bytes, *, done: bool) -> None:
         """Passes the answer's beginning on.
@@ -144,7 +144,11 @@ class Exchange:
             self._hold(self._again)
             self._connecting = self._pool.connect(self)
         else:
-            self._client.refuse(502, f"the server at {self._pool.host.decode()} gave no answer: {reason}")
+            self._refuse(502, f"gave no answer: {reason}")
+
+    def _refuse(self, status: int, text: str) -> None:
+        close = not (self.head.keep and self._sent)
+        self._client.refuse(status, f"the server at {self._pool.host.decode()} {text}", close=close)
 
     def server_full(self, *, full: bool) -> None:
         """The server reads no further just now: then nor do we."""

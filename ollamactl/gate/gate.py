@@ -6,6 +6,7 @@ import socket
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.client import Client
 from ollamactl.gate.clock import Clock
+from ollamactl.gate.decide import Listener
 
 _BACKLOG = 4096
 """Connections that the kernel accepts for us; it cuts that to net.core.somaxconn."""
@@ -14,9 +15,10 @@ _BACKLOG = 4096
 class Door:
     """One listener, and what lies behind it."""
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock, listener: Listener) -> None:
         self.pool = pool
         self.clock = clock
+        self.listener = listener
         self.limits = pool.limits
         self.clients: set[Client] = set()
         self._server: asyncio.Server | None = None

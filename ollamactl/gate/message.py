@@ -22,6 +22,8 @@ _HOST = re.compile(rb"[0-9A-Za-z._~!$&'()*+,;=%:\[\]-]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _LONE = re.compile(rb"(?<!\r)\n|\r(?!\n)(?=.)", re.DOTALL)
 
+_START = re.compile(rb"%b|\r|\Z" % _TOKEN)
+
 _HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer upgrade"
     b" http2-settings".split()
@@ -91,6 +93,8 @@ def head_end(data: bytes, limits: Limits) -> int:
         return at + 4
     if len(data) >= limits.head_bytes:
         raise Malformed(431, f"the head of the request is longer than {limits.head_bytes} bytes")
+    if not _START.match(data):
+        raise Malformed(400, "this is no HTTP; for HTTPS, put a server that ends TLS before this port")
     if _LONE.search(data):
         raise Malformed(400, "a line of the head ends with CR or LF alone")
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
+from ollamactl.gate.decide import Listener
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 
@@ -123,7 +124,7 @@ async def world(serve: Serve = echo, limits: Limits | None = None) -> AsyncItera
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     clock = Clock(asyncio.get_running_loop(), 0.02 if limits else 1.0)
-    door = Door(Pool(server.sockets[0].getsockname(), clock, limits or Limits()), clock)
+    door = Door(Pool(server.sockets[0].getsockname(), clock, limits or Limits()), clock, Listener())
     listener = socket.create_server(("127.0.0.1", 0))
     made = World(port=listener.getsockname()[1], door=door)
     await door.open(listener)
