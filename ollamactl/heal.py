@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ollamactl import interrupt
+from ollamactl.access import locked
 from ollamactl.errors import OllamactlError, Problem
 from ollamactl.healing import memory, metrics, pulse, tell
 from ollamactl.healing.judge import Memory, Verdict, hold, judge
@@ -21,7 +22,7 @@ from ollamactl.planning.dependents import with_dependents
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.protocols import Job, Tell
 from ollamactl.units.record import installed_fleet
-from ollamactl.workflow import locked, nothing_installed
+from ollamactl.workflow import nothing_installed
 
 _RESTART_SECONDS = 300.0
 """For all restarts of a run: a server that ignores SIGTERM is killed after 90 s (TimeoutStopSec=)."""

@@ -177,6 +177,18 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """How models are pulled."""
+
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    insecure: tuple[str, ...] = ()
+    """Registries (`HOST` or `HOST:PORT`) that are spoken to without TLS."""
+    identity: bool = False
+    """Keep the key that registries know us by; without it one is made for each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """Everything that one spec describes."""
 
@@ -190,6 +202,7 @@ class Fleet:
     """How many changes are kept in the history."""
     health: Health | None = None
     """None: nobody looks, and nothing is installed for it."""
+    pull: Pull = Pull()
 
 
 TARGET = "ollama-fleet.target"

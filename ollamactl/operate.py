@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ollamactl import interrupt
+from ollamactl.access import locked
 from ollamactl.compiled import Compiled, compile_installed, compile_spec
 from ollamactl.errors import NotPermitted, Problem, Severity, listed
 from ollamactl.files import File
@@ -30,7 +31,6 @@ from ollamactl.workflow import (
     chosen,
     installed,
     limit,
-    locked,
     make_plan,
     nothing_installed,
 )

@@ -1,22 +1,24 @@
 """Changing the fleet as a whole or not at all: recorded before, proved after, undone where the proof fails."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ollamactl import __version__, generation, interrupt, room
+from ollamactl.access import locked, require_root
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
 from ollamactl.errors import HostError, OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
-from ollamactl.host import binary
 from ollamactl.host.observe import Host, observe
 from ollamactl.outcome import Outcome
 from ollamactl.planning import undo
 from ollamactl.planning.onlycheck import not_installed
-from ollamactl.planning.plan import Plan
+from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.protocols import Tell
+from ollamactl.pull import fetch, with_pulled
+from ollamactl.pulling.moment import Watch, ignore
 from ollamactl.report import plan_data, proof_data
 from ollamactl.room import Room
 from ollamactl.spec.source import Source
@@ -28,11 +30,10 @@ from ollamactl.workflow import (
     carry_out,
     cut_off,
     limit,
-    locked,
     make_plan,
     plan,
     plan_destroy,
-    require_root,
+    versions,
 )
 
 
@@ -54,17 +55,35 @@ class Options:
     """Seconds to wait until a server is idle before it is stopped or restarted; None cuts off what is in flight."""
     wait: bool = True
     """Wait for another ollamactl that is at work."""
+    pull: bool = True
+    """Pull what is declared and missing."""
 
 
-def apply(host: Host, source: Source, options: Options, tell: Tell) -> Applied:
-    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be."""
+def apply(host: Host, source: Source, options: Options, tell: Tell, watch: Watch = ignore) -> Applied:
+    """Makes the host match, and proves it. Raises OllamactlError before anything is changed where it must not be.
+
+    What is missing is pulled first, without the lock: that may take hours, in which servers are to be looked after.
+    """
     require_root(host, "apply")
-    with interrupt.heard(), locked(host, tell, wait=options.wait):
-        planned = plan(host, source, only=options.only, replacing=options.replacing)
-        applied = _change(host, planned, "apply", source.data, options, tell)
-        if applied.outcome.ok and not options.only and not host.offline:
-            applied = _noting(applied, lambda: remember(host, source, planned.compiled))
-        return applied
+    pulled: tuple[Step, ...] = ()
+    with interrupt.heard():
+        while True:
+            with locked(host, tell, wait=options.wait):
+                planned = plan(
+                    host, source, only=options.only, replacing=options.replacing, pulling=options.pull and not pulled
+                )
+                missing = planned.plan.of(StepKind.PULL)
+                if planned.errors or not missing:
+                    return with_pulled(_apply(host, source, planned, options, tell), pulled)
+            fetch(host, planned.fleet, [step.subject for step in missing], watch=watch, tell=tell)
+            pulled = missing
+
+
+def _apply(host: Host, source: Source, planned: Planned, options: Options, tell: Tell) -> Applied:
+    applied = _change(host, planned, "apply", source.data, options, tell)
+    if applied.outcome.ok and not options.only and not host.offline:
+        applied = _noting(applied, lambda: remember(host, source, planned.compiled))
+    return applied
 
 
 def rollback(host: Host, number: int | None, options: Options, tell: Tell) -> Applied:
@@ -267,16 +286,9 @@ def _undo(host: Host, planned: Planned, applied: Applied, making: Room, options:
         compiled=compiled,
         observed=found,
         plan=undo.undo(applied.planned.plan, before, found, services),
-        versions=_versions(host, compiled),
+        versions=versions(host, compiled),
     )
     undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)
     if undone.outcome.ok and not fleet.instances:
         host.files.clear()
     return undone
-
-
-def _versions(host: Host, compiled: Compiled) -> Mapping[str, str | None]:
-    """By binary; one that is gone since keeps nothing from coming back."""
-    paths = sorted({each.binary for each in compiled.fleet.instances})
-    gone = {path for path in paths if binary.problem(path, others=not host.user)}
-    return {path: None if path in gone else binary.version(path, others=not host.user) for path in paths}

@@ -1,25 +1,22 @@
 """The commands that make or prove a fleet, as short chains: compile, look, plan, execute, prove. No printing here."""
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
-from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
+from ollamactl.errors import HostError, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.host import binary, envfiles, lock, program, runners, store
+from ollamactl.host import binary, envfiles, program, runners, store
 from ollamactl.host import replaced as services
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, Fleet, Instance
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.planning import displace, heed, precheck, replacement
+from ollamactl.planning import displace, heed, missing, precheck, replacement
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.protocols import Tell
@@ -28,9 +25,6 @@ from ollamactl.proving.verify import expectations
 from ollamactl.spec.declared import Declared
 from ollamactl.spec.source import Source, same_file
 from ollamactl.units import cardchecks, record
-
-LOCK = "/run/ollamactl.lock"
-"""Not in /run/lock, where everybody may put a file first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +90,17 @@ class NotReadyError(HostError):
         return self._problems
 
 
-def plan(host: Host, source: Source, *, only: Collection[str] = (), replacing: bool = False) -> Planned:
+def plan(
+    host: Host, source: Source, *, only: Collection[str] = (), replacing: bool = False, pulling: bool = True
+) -> Planned:
     """The plan for a spec on a host, and everything that is wrong or worth knowing, all at once.
 
-    `replacing`: it may remove instances that came from another spec.
+    `replacing`: it may remove instances that came from another spec; `pulling`: models that are missing may be pulled,
+    and are no error.
     """
     if only and (home := record.installed_source(host.files.managed(host.layout))) is not None:
         source = replace(source, path=home)  # the fleet stays the one of its own spec
-    planned = make_plan(host, compile_spec(host, source), only=only)
+    planned = make_plan(host, compile_spec(host, source), only=only, pulling=pulling and not host.offline)
     replaced = _replaced(host, planned, only, wanted=replacing)
     left = _left_behind(host, planned, only)
     return replace(
@@ -143,17 +140,27 @@ def _replaced(host: Host, planned: Planned, only: Collection[str], *, wanted: bo
 
 
 def make_plan(
-    host: Host, compiled: Compiled, *, only: Collection[str] = (), back: displace.Ledger = MappingProxyType({})
+    host: Host,
+    compiled: Compiled,
+    *,
+    only: Collection[str] = (),
+    back: displace.Ledger = MappingProxyType({}),
+    pulling: bool = False,
 ) -> Planned:
-    """The plan for a compiled spec; `back` are services that made room for the fleet, and are to be what they were."""
+    """The plan for a compiled spec; `back` are services that made room for the fleet, and are to be what they were.
+
+    `pulling` as in `plan`.
+    """
     fleet, facts = compiled.fleet, compiled.facts
     observed = observe(host, fleet, facts, compiled.there, besides=back)
     scope = limit(fleet, only) if only else frozenset()
     plan = reconcile(fleet, compiled.files, observed, only=scope, back=back)
+    if pulling:
+        plan = replace(plan, steps=(*missing.steps(fleet, facts, scope), *plan.steps))
     found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
-    found += _store_problems(host, compiled, scope)
+    found += _store_problems(host, compiled, scope, pulling=pulling)
     versions: dict[str, str | None] = {}
     if not host.offline:
         for path in sorted({instance.binary for instance in fleet.instances}):
@@ -171,13 +178,15 @@ def make_plan(
     )
 
 
-def _store_problems(host: Host, compiled: Compiled, scope: Collection[str]) -> Sequence[Problem]:
+def _store_problems(host: Host, compiled: Compiled, scope: Collection[str], *, pulling: bool) -> Sequence[Problem]:
     if not compiled.fleet.instances:
         return ()
     wanted = Declared(compiled.fleet, compiled.locations, only=scope)
     models_dir = host.root / compiled.fleet.models_dir.lstrip("/")
-    facts = compiled.facts
-    found = store.problems(models_dir, facts.manifests, wanted, root=host.root, others=not host.user, kept=facts.kept)
+    facts, others = compiled.facts, not host.user
+    found = store.problems(
+        models_dir, facts.manifests, wanted, root=host.root, others=others, kept=facts.kept, pulling=pulling
+    )
     if host.offline:
         # An image may get its models later; the units are right without them.
         return [replace(problem, severity=Severity.WARNING) for problem in found]
@@ -267,30 +276,8 @@ def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = (
     return tuple(instance for instance in fleet.instances if not wanted or instance.name in wanted)
 
 
-def require_root(host: Host, command: str) -> None:
-    """Raises NotPermitted, with the command to type, where the system's units are to be changed without root."""
-    if os.geteuid() == 0 or host.user:
-        return
-    place = host.root / host.layout.unit_dir.lstrip("/")
-    there = next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
-    if os.access(there, os.W_OK):
-        return
-    if host.offline:
-        raise NotPermitted(f"{command} changes files below {there}", hint="type the same command with sudo")
-    raise NotPermitted(
-        f"{command} changes units in {host.layout.unit_dir}, which only root may",
-        hint=f"sudo ollamactl {command} ..., or run servers of your own with: ollamactl --user {command} ...",
-    )
-
-
-def locked(host: Host, tell: Tell, *, wait: bool = True) -> AbstractContextManager[None]:
-    """The one lock of this host's fleet; waits for another apply, or raises HostError where `wait` is false.
-
-    Its file stays, below a /run.
-    """
-    path = f"{host.root}{LOCK}" if host.offline else LOCK
-    if host.user:
-        runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-        # Without that folder there is no manager either, which has a better message.
-        path = f"{runtime if Path(runtime).is_dir() else host.layout.state_dir}/ollamactl.lock"
-    return lock.acquire(Path(path), wait=wait, on_wait=lambda words: tell("", words))
+def versions(host: Host, compiled: Compiled) -> Mapping[str, str | None]:
+    """By binary; one that is gone since keeps nothing from coming back."""
+    paths = sorted({each.binary for each in compiled.fleet.instances})
+    gone = {path for path in paths if binary.problem(path, others=not host.user)}
+    return {path: None if path in gone else binary.version(path, others=not host.user) for path in paths}

@@ -14,7 +14,7 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
-PLANNING = "dependents disksteps displace heed lost onlycheck plan precheck reconcile replacement undo whose"
+PLANNING = "dependents disksteps displace heed lost missing onlycheck plan precheck reconcile replacement undo whose"
 
 
 def below(package: str, names: str) -> Iterator[str]:
@@ -53,6 +53,8 @@ PURE = {
     "proving.judge",
     "proving.lastwords",
     "proving.proof",
+    "pulling",
+    *below("pulling", "choice meter moment unit"),
     "quantity",
     "report",
     "result",
@@ -98,6 +100,7 @@ PURE = {
 """Values in, values out: no file, clock, process, socket or environment."""
 
 EDGE = {
+    "access",
     "adoption.gather",
     "clearing",
     "doctor.beside",
@@ -145,6 +148,8 @@ EDGE = {
     "proving.interview",
     "proving.probe",
     "proving.verify",
+    "pulling.server",
+    "pulling.staging",
     "spec.source",
 }
 """What touches the host, each one side of it."""
@@ -155,6 +160,8 @@ SHELL = {
     "heal",
     "operate",
     "output",
+    "pull",
+    "pulled",
     "starting",
     "status",
     "stock",

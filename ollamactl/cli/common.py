@@ -172,6 +172,12 @@ def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--no-wait", "wait", is_flag=True, flag_value=False, default=True, help=help_text)(function)
 
 
+def pull_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--no-pull."""
+    help_text = "Do not pull models that are missing: say which, and stop."
+    return click.option("--no-pull", "pull", is_flag=True, flag_value=False, default=True, help=help_text)(function)
+
+
 def idle_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--when-idle[=TIME]; the bare word is spelled out before the line is parsed."""
     return click.option(

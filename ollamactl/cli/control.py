@@ -33,11 +33,11 @@ def status(settings: Settings, names: tuple[str, ...]) -> Result:
 
 
 def _control(settings: Settings, verb: str, names: tuple[str, ...], timeout: float) -> Result:
-    from ollamactl import operate, report, workflow
+    from ollamactl import access, operate, report
     from ollamactl.output import Progress
 
     host = settings.host(running=True)
-    workflow.require_root(host, verb)
+    access.require_root(host, verb)
     with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
         applied = operate.control(host, verb, names, timeout=timeout, tell=tell)
     outcome = applied.outcome

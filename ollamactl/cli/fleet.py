@@ -9,6 +9,7 @@ from ollamactl.cli.common import (
     command,
     idle_option,
     only_option,
+    pull_option,
     replace_option,
     spec_argument,
     systemd_option,
@@ -64,6 +65,7 @@ def render(
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when there is something to do.")
 @replace_option
 @systemd_option("With --root: the image's systemd; without it 252.")
+@pull_option
 @only_option
 def plan(
     settings: Settings,
@@ -73,10 +75,11 @@ def plan(
     replace: bool,
     systemd_version: int | None,
     only: tuple[str, ...],
+    pull: bool,
 ) -> Result:
     """Show what apply would do, step by step, and why."""
     host = settings.target(systemd_version)
-    return _plan(host, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only)
+    return _plan(host, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only, pulling=pull)
 
 
 def _plan(
@@ -88,11 +91,12 @@ def _plan(
     exit_code: bool,
     replace: bool,
     only: tuple[str, ...],
+    pulling: bool,
 ) -> Result:
     from ollamactl import report, workflow
     from ollamactl.spec import source
 
-    planned = workflow.plan(host, source.read(spec), only=only, replacing=replace)
+    planned = workflow.plan(host, source.read(spec), only=only, replacing=replace, pulling=pulling)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
     text = report.plan_text(steps, diff=diff)
@@ -122,6 +126,7 @@ def _plan(
 @timeout_option("How long servers may take to start, answer and, with --load, to load, all together.")
 @idle_option
 @wait_option
+@pull_option
 @only_option
 def apply(
     settings: Settings,
@@ -138,15 +143,17 @@ def apply(
     """
     host = settings.target(systemd_version)
     if dry_run:
-        return _plan(host, "apply", spec, diff=diff, exit_code=False, replace=replace, only=options["only"])
+        only, pulling = options["only"], options["pull"]
+        return _plan(host, "apply", spec, diff=diff, exit_code=False, replace=replace, only=only, pulling=pulling)
     from ollamactl import report, transaction, workflow
     from ollamactl.output import Progress
     from ollamactl.spec import source
 
     text = source.read(spec)
     try:
-        with Progress(enabled=progress(settings)) as tell:
-            applied = transaction.apply(host, text, transaction.Options(replacing=replace, **options), tell)
+        with Progress(enabled=progress(settings), events=settings.output == "json") as tell:
+            wanted = transaction.Options(replacing=replace, **options)
+            applied = transaction.apply(host, text, wanted, tell, tell.watch)
     except workflow.NotReadyError as error:
         words = report.refused(error.problems, "FAILED: nothing was changed;")
         return Result(command="apply", exit_code=error.exit_code, problems=error.problems, text=words)
@@ -186,12 +193,12 @@ def verify(settings: Settings, spec: str | None, load: bool, timeout: float | No
 @wait_option
 def destroy(settings: Settings, yes: bool, dry_run: bool, timeout: float, wait: bool) -> Result:
     """Stop and remove the whole fleet; models stay."""
-    from ollamactl import report, transaction, workflow
+    from ollamactl import access, report, transaction, workflow
     from ollamactl.output import Progress, ask
 
     host = settings.host()
     if not dry_run:
-        workflow.require_root(host, "destroy")
+        access.require_root(host, "destroy")
     plan = workflow.plan_destroy(host).plan
     unasked = f"to do it without a question: {settings.typed('destroy --yes')}"
     text = "No fleet is installed here."

@@ -18,14 +18,14 @@ def heal(settings: Settings, failures: int | None, dry_run: bool) -> Result:
     this again and again), but not while it is loading a model or answering anybody, nor before its first answer. Each
     run is one look, and counts.
     """
+    from ollamactl import access
     from ollamactl import heal as healer
-    from ollamactl import workflow
     from ollamactl.healing import tell
     from ollamactl.output import Progress
 
     host = settings.host(running=True)
     if not dry_run:
-        workflow.require_root(host, "heal")
+        access.require_root(host, "heal")
     with Progress(enabled=settings.output == "human" and not settings.quiet) as told:
         healed = healer.heal(host, failures=failures, dry_run=dry_run, told=told)
     found = any(verdict.finding for verdict in healed.verdicts)

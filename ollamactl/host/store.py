@@ -65,6 +65,7 @@ def problems(
     root: Path = Path("/"),
     others: bool = True,
     kept: Mapping[str, Manifest] = MappingProxyType({}),
+    pulling: bool = False,
 ) -> "tuple[Problem, ...]":
     """What keeps the wanted models from being served: see storecheck."""
     from ollamactl.host import storecheck
@@ -72,7 +73,10 @@ def problems(
     def present() -> list[str]:
         return sorted(read(models_dir))
 
-    return tuple(storecheck.find(models_dir, manifests, wanted, root=root, others=others, present=present, kept=kept))
+    found = storecheck.find(
+        models_dir, manifests, wanted, root=root, others=others, present=present, kept=kept, pulling=pulling
+    )
+    return tuple(found)
 
 
 def _list(manifests: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ollamactl.manifest import layers, short
 from ollamactl.modelname import ModelName
 from ollamactl.spec.declared import Declared, Fixed
 
+_NO_FOLDER = "is not a directory"
 _PASS, _READ = stat.S_IXOTH, stat.S_IROTH
 
 
@@ -26,16 +27,18 @@ def find(
     others: bool,
     present: Callable[[], Sequence[str]],
     kept: Mapping[str, Manifest],
+    pulling: bool = False,
 ) -> Iterator[Problem]:
     """Everything wrong for the wanted models; `others` as in binary.problem, `kept` as in Facts.
 
-    `present` lists the models that there are; it is asked only where one is missing.
+    `present` lists the models that there are; it is asked only where one is missing. `pulling`: what is missing will
+    be pulled, the store itself too.
     """
     base = os.fspath(models_dir)
     if others and (link := next(filter(None, map(reach.astray, (base, f"{base}/manifests", f"{base}/blobs"))), "")):
         yield _strayed(link)
         return
-    if wrong := _wrong_folder(base, root, wanted.models):
+    if wrong := _wrong_folder(base, root, wanted.models, pulling=pulling, others=others):
         yield wrong
         return
     names: Sequence[str] | None = None
@@ -45,24 +48,33 @@ def find(
         moved = [each for each in wanted.fixed(name) if manifest is None or each.digest != manifest.digest]
         held = [each for each in moved if each.isolated and each.digest in kept]
         if manifest and not wanted.all_among(name, moved):
-            for problem in damage(base, manifest, damaged):
+            for problem in damage(base, manifest, damaged, others=others):
                 yield replace(problem, instance=wanted.instance(name))
-        elif manifest is None and not wanted.all_among(name, held):
+        elif manifest is None and not pulling and not wanted.all_among(name, held):
             names = present() if names is None else names
-            yield _missing(base, root, name, wanted, names)
+            yield _missing(base, root, name, wanted, names, others=others)
+        elif manifest is None and not held:
+            names = present() if names is None else names
+            if alike := _alike(name, names):
+                told = wanted.problem(
+                    name, f"{name} is not in the store, so it is to be pulled", f"did you mean {alike}?"
+                )
+                yield replace(told, severity=Severity.NOTE)
         for each in moved if manifest else held:
-            yield _moved(base, name, each, wanted, manifest, held=each in held)
+            yield _moved(base, name, each, wanted, manifest, held=each in held, others=others)
         for each in held:
-            for problem in damage(base, kept[each.digest], damaged):
+            for problem in damage(base, kept[each.digest], damaged, others=others):
                 yield replace(problem, instance=each.instance)
     if others:
         yield from _rights(base, [*(manifests[name] for name in wanted.models if name in manifests), *kept.values()])
 
 
-def _moved(base: str, name: str, fixed: Fixed, wanted: Declared, manifest: Manifest | None, *, held: bool) -> Problem:
+def _moved(
+    base: str, name: str, fixed: Fixed, wanted: Declared, manifest: Manifest | None, *, held: bool, others: bool
+) -> Problem:
     """The store has another version than the one to which a model is fixed, or none."""
     now = f"has {short(manifest.digest)} under that name now" if manifest else "has that name no more"
-    hint = f"to take the new one: {name}@sha256:{manifest.digest}" if manifest else f"pull it: {_pull(base, name)}"
+    hint = f"to take the new one: {name}@sha256:{manifest.digest}" if manifest else f"pull it: {_pull(name, others)}"
     message = f"{name} is fixed to {short(fixed.digest)}, and the store {base} {now}"
     if held:
         problem = wanted.problem(name, f"{message}; {fixed.instance} keeps the fixed one", hint, fixed)
@@ -70,7 +82,7 @@ def _moved(base: str, name: str, fixed: Fixed, wanted: Declared, manifest: Manif
     return wanted.problem(name, message, f"{hint}; no registry gives the old one by its digest", fixed)
 
 
-def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | None:
+def _wrong_folder(base: str, root: Path, wanted: Sequence[str], *, pulling: bool, others: bool) -> Problem | None:
     """A folder that is no store though one is near, or that does not exist."""
     if _is_folder(f"{base}/manifests") and _is_folder(f"{base}/blobs"):
         return None
@@ -81,13 +93,18 @@ def _wrong_folder(base: str, root: Path, wanted: Sequence[str]) -> Problem | Non
     if not os.path.lexists(base):
         message = "there is no model store here"
     elif not _is_folder(base):
-        message = "is not a directory"
+        message = _NO_FOLDER
+    elif pulling:
+        return None
     else:
         message = "has no models yet (no manifests/ and blobs/ in it)"
     if elsewhere := _stores(root):
         message += f", but there is one in {listed(elsewhere)}"
-        return Problem(message=message, hint=_write(elsewhere[0]), path=base)
-    return Problem(message=message, hint=_pull(base, wanted[0] if wanted else "MODEL"), path=base)
+        new = f"; for one of its own: `{'sudo ' if others else ''}mkdir -p {base}`" if pulling else ""
+        return Problem(message=message, hint=f"{_write(elsewhere[0])}{new}", path=base)
+    if pulling and message != _NO_FOLDER:
+        return None
+    return Problem(message=message, hint=_pull(wanted[0] if wanted else "MODEL", others), path=base)
 
 
 def _strayed(link: str) -> Problem:
@@ -107,7 +124,7 @@ def _write(store: str) -> str:
     return f"write `models: {store}` below `ollama:`"
 
 
-def _missing(base: str, root: Path, name: str, wanted: Declared, present: Sequence[str]) -> Problem:
+def _missing(base: str, root: Path, name: str, wanted: Declared, present: Sequence[str], *, others: bool) -> Problem:
     who = "" if wanted.instance(name) else f", which {wanted.who(name)} declare,"
     there = f"has {', '.join(present[:8])}{', ...' if len(present) > 8 else ''}" if present else "is empty"
     path = ModelName.parse(name).manifest_path
@@ -115,9 +132,9 @@ def _missing(base: str, root: Path, name: str, wanted: Declared, present: Sequen
     if inside:
         hint = f"it is in another store: {_write(inside[0])}"
     elif alike := _alike(name, present):
-        hint = f"did you mean {alike}? If not, pull it: {_pull(base, name)}"
+        hint = f"did you mean {alike}? If not, pull it: {_pull(name, others)}"
     else:
-        hint = f"pull it: {_pull(base, name)}"
+        hint = f"pull it: {_pull(name, others)}"
     return wanted.problem(name, f"{name}{who} is not in the store {base}, which {there}", hint)
 
 
@@ -132,19 +149,15 @@ def _alike(name: str, present: Sequence[str]) -> str:
     return spelled[0] if spelled else families.get(suggest.nearest(name.rpartition(":")[0], families), "")
 
 
-def _pull(base: str, name: str) -> str:
-    """What to type to have a model pulled by a server for the purpose: the managed ones can't."""
-    serve = f"sudo sh -c 'umask 022; OLLAMA_HOST=127.0.0.1:11999 OLLAMA_NOPRUNE=1 OLLAMA_MODELS={base} ollama serve'"
-    return (
-        f"`{serve}`, in another terminal `OLLAMA_HOST=127.0.0.1:11999 ollama pull {name}`, then end the first (Ctrl-C)"
-    )
+def _pull(name: str, others: bool) -> str:
+    return f"{'sudo ollamactl' if others else 'ollamactl --user'} pull {name}"
 
 
-def damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
+def damage(base: str, manifest: Manifest, told: list[str], *, others: bool = True) -> Iterator[Problem]:
     """Blobs of a manifest that are missing or of another size; one that several models share is told once."""
     found = layers(manifest.data)
     path = f"{base}/manifests/{manifest.path}"
-    again = _pull(base, manifest.model)
+    again = _pull(manifest.model, others)
     if found is None:
         yield Problem(message=f"the manifest of {manifest.model} is damaged", hint=again, path=path)
         return
@@ -162,7 +175,6 @@ def damage(base: str, manifest: Manifest, told: list[str]) -> Iterator[Problem]:
             if actual == size:
                 continue
             message = f"a part of {manifest.model} has {actual} bytes instead of {size}"
-            again = f"`sudo rm {blob}`, then: {_pull(base, manifest.model)}"
         told.append(blob)
         yield Problem(message=message, hint=again, path=blob)
 

@@ -12,6 +12,8 @@ from ollamactl.model import Instance
 class StepKind(StrEnum):
     """What a step does; the order here is the order of execution."""
 
+    PULL = "pull"
+    """Before the others, and without the lock: it may take hours (pull.pull)."""
     WRITE = "write"
     STOP = "stop"
     DISABLE = "disable"

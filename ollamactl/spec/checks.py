@@ -42,6 +42,7 @@ def check(
         *_cards(known("gpus", "backend"), place),
         *modelchecks.named_after_models(known("models"), place),
         *depchecks.check(fleet, place),
+        *varchecks.check_pull(fleet.pull, place),
     ]
     for rule, keys in _RULES:
         for instance in known(*keys):

@@ -1,4 +1,4 @@
-"""The addresses of a spec: where a server listens, and who may reach it. Pure."""
+"""The addresses of a spec: where a server listens, who may reach it, which registries it is about. Pure."""
 
 import ipaddress
 import re
@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from ollamactl.errors import WrongValueError
 from ollamactl.model import WILDCARDS
+from ollamactl.modelname import ModelName
 
 
 @lru_cache(maxsize=4096)
@@ -63,3 +64,14 @@ def network(text: str) -> str:
     if "/" in text and found.network_address != ipaddress.ip_address(text.partition("/")[0]):
         raise WrongValueError(f"{text!r} has host bits set", f"write {found}")
     return str(found)
+
+
+def registry(text: str) -> str:
+    """`HOST` or `HOST:PORT`, as it stands before a model's name."""
+    try:
+        if "/" in text:
+            raise ValueError(text)
+        return ModelName.parse(f"{text}/a/b").host
+    except ValueError:
+        bare = text.partition("://")[2].partition("/")[0] or "registry.example:5000"
+        raise WrongValueError(f"{text!r} is not a registry", f"write its name alone: {bare}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
-from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Restart, unit_name
+from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Pull, Restart, unit_name
 from ollamactl.spec import checks, specmodel, specvalue, violations, yamltree
 from ollamactl.spec.specplace import Path, dotted
 from ollamactl.spec.yamltree import Tree
@@ -131,6 +131,7 @@ class _Reader:
                 instances.append(Instance(name=name, **{"port": 0, "models": (), **settings}))
         keep = data.get("keep_generations")
         health = self._values(_mapping(data.get("health")), ("health",), specvalue.HEALTH)
+        pull = self._settings(_mapping(data.get("pull")), ("pull",), specvalue.PULL)
         return Fleet(
             binary=binary,
             models_dir=ollama.get("models", Fleet().models_dir),
@@ -138,11 +139,14 @@ class _Reader:
             source=source,
             keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
             health=Health(**health) if isinstance(data.get("health"), dict) else None,
+            pull=Pull(**_built(pull)),
         )
 
-    def _settings(self, raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
-        """The values of one instance, or of `defaults`, as far as they are written."""
-        settings = self._values(raw, path, self.readers)
+    def _settings(
+        self, raw: Mapping[str, Any], path: Path, readers: Mapping[str, Callable[[Any], Any]] | None = None
+    ) -> dict[str, Any]:
+        """The values of one instance, of `defaults` or of `pull`, as far as they are written."""
+        settings = self._values(raw, path, self.readers if readers is None else readers)
         for key in _MERGED:
             if key in settings:
                 settings[key] = (

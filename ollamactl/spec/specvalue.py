@@ -21,7 +21,7 @@ from ollamactl.model import (
     instance_name,
 )
 from ollamactl.spec import suggest
-from ollamactl.spec.specaddress import host, network
+from ollamactl.spec.specaddress import host, network, registry
 from ollamactl.spec.specmodel import model, served
 
 _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
@@ -267,6 +267,7 @@ RESTART: dict[str, Callable[[Any], Any]] = {
     "within": positive,
 }
 HEALTH: dict[str, Callable[[Any], Any]] = {"every": period}
+PULL: dict[str, Callable[[Any], Any]] = {"insecure": each(registry)}
 LIMITS: dict[str, Callable[[Any], Any]] = {
     "memory_high": size,
     "memory_max": size,

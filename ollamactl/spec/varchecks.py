@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ollamactl.errors import Problem, Severity
-from ollamactl.model import Backend, Instance, Toggle
+from ollamactl.model import Backend, Instance, Pull, Toggle
 from ollamactl.spec import suggest
 from ollamactl.spec.specplace import Place
 from ollamactl.units import ollama_env
@@ -39,6 +39,26 @@ def check(instance: Instance, place: Place) -> Iterator[Problem]:
             found = place.problem(path, message, "put it in `secrets:` instead", Severity.WARNING)
             # It may be one, so the line is not shown.
             yield replace(found, location=found.location and replace(found.location, source=""))
+
+
+PULLERS = (
+    "OLLAMA_HOST", "OLLAMA_MODELS", "OLLAMA_NOPRUNE", "OLLAMA_NO_CLOUD", "OLLAMA_VULKAN", "CUDA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES", "GIN_MODE",
+)  # fmt: skip
+"""What ollamactl sets for the server that pulls."""
+
+
+def check_pull(pull: Pull, place: Place) -> Iterator[Problem]:
+    """Every problem with the variables of the server that pulls."""
+    for group in ("environment", "secrets"):
+        for name, value in getattr(pull, group):
+            if name in PULLERS or name in ollama_env.RESERVED:
+                yield place.problem(("pull", group, name), "is set by ollamactl for the server that pulls", "remove it")
+            elif group == "environment" and looks_secret(name, value):
+                message = "looks like a secret, and messages may show `environment`"
+                hint = "put it in `pull: {secrets: ...}` instead"
+                found = place.problem(("pull", group, name), message, hint, Severity.WARNING)
+                yield replace(found, location=found.location and replace(found.location, source=""))
 
 
 def looks_secret(name: str, value: str) -> bool:

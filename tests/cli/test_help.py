@@ -16,6 +16,7 @@ HEAVY = ("httpx", "jinja2", "pystemd", "jsonschema", "yaml", "rich", "asyncio", 
 
 WORDS = (
     "init", "adopt", "check", "render", "plan", "apply", "verify", "status", "start", "stop", "restart", "logs", "env",
+    "pull",
 )  # fmt: skip
 
 

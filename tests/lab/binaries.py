@@ -17,6 +17,8 @@ OLLAMA_VERSION = "0.34.0"
 OLLAMA_NEXT_VERSION = "0.34.1"
 """The same source under another version number: what an upgrade looks like from outside."""
 
+REGISTRY_SOURCE = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
+
 OLLAMA = "/usr/local/bin/ollama"
 OLLAMA_NEXT = f"/usr/local/lib/ollamactl-test/ollama-{OLLAMA_NEXT_VERSION}"
 STANDIN = "/usr/local/bin/ollama-standin"
@@ -75,6 +77,18 @@ def standin() -> Artifact:
 
     recipe = "".join(f"{path.name}\n{path.read_text()}" for path in sources)
     return Artifact(name="standin", says="go build the stand-in server", recipe=recipe, build=build)
+
+
+def registry() -> Artifact:
+    """The registry of the Distribution project at /usr/local/bin/registry: a layer of its own, for who pulls."""
+
+    def build(directory: Path) -> None:
+        target = directory / "usr/local/bin"
+        target.mkdir(parents=True)
+        flags = ["-trimpath", "-ldflags=-s -w"]
+        call([go_command(), "install", *flags, REGISTRY_SOURCE], env={"GOBIN": str(target), "CGO_ENABLED": "0"})
+
+    return Artifact(name="registry", says=f"go install {REGISTRY_SOURCE}", recipe=REGISTRY_SOURCE, build=build)
 
 
 def shim() -> Artifact:

@@ -33,7 +33,7 @@ def prepare(targets: Sequence[str] = SUITES) -> None:
             for artifacts in (
                 [binaries.ollama(), binaries.ollama_next()],
                 _root(models.SUITE),
-                [binaries.shim(), binaries.standin(), models.ggufs()],
+                [binaries.shim(), binaries.standin(), models.ggufs(), binaries.registry()],
             )
         ]
         meanwhile = [pool.submit(_ensure_all, artifacts) for artifacts in others]

@@ -86,7 +86,7 @@ def test_a_spec_that_names_neither_is_led_to_both(host: FleetHost) -> None:
         f"{REAL}: there is no such file",
     ]
     assert refused.hints == [
-        f"write `models: {STOCK}` below `ollama:`",
+        f"write `models: {STOCK}` below `ollama:`; for one of its own: `sudo mkdir -p {STORE}`",
         "Ollama is at /usr/bin/ollama: write `binary: /usr/bin/ollama` below `ollama:`",
     ]
     follow(host, host.plan(f"{spec}ollama: {{binary: /usr/bin/ollama, models: {STOCK}}}\n").hints)
@@ -116,11 +116,14 @@ def test_a_users_own_store_serves_after_what_the_hint_says(host: FleetHost) -> N
 
 
 def test_the_model_that_was_meant_is_named_at_its_place(host: FleetHost) -> None:
-    refused = host.apply("version: 1\ninstances:\n  a: {port: 11434, gpus: none, models: [lama3]}\n")
+    refused = host.apply("version: 1\ninstances:\n  a: {port: 11434, gpus: none, models: [lama3]}\n", "--no-pull")
 
     (problem,) = [row for row in refused.envelope["problems"] if row["severity"] == "error"]
     assert (refused.code, problem["path"], problem["instance"]) == (1, "instances.a.models[0]", "a")
     assert (problem["file"], problem["line"], problem["column"]) == (SPEC, 3, 41)
     assert problem["hint"].startswith("did you mean llama3:latest? If not, pull it: ")
+    offered = host.plan()
+    assert (offered.code, offered.steps[0]) == (0, "pull lama3:latest: a declares it")
+    assert "lama3:latest is not in the store, so it is to be pulled" in offered.notes
     assert host.apply("version: 1\ninstances: {a: {port: 11434, gpus: none, models: lama3}, llama3: {port: 11435}}\n",
                       "--only", "llama3").code == 0, "it is no business of the other"  # fmt: skip

@@ -12,7 +12,7 @@ from tests.system.recorded import FLEET
 
 __all__ = ["serving"]
 MANIFEST = f"{STORE}/manifests/registry.ollama.ai/library/llama3/latest"
-PULL = "OLLAMA_HOST=127.0.0.1:11999 ollama pull llama3:latest"
+PULL = "sudo ollamactl pull llama3:latest"
 
 
 def blob(host: FleetHost) -> str:
@@ -36,7 +36,7 @@ def blob(host: FleetHost) -> str:
             "rm {blob}", "{blob}: a part of llama3:latest is missing, so it can't be loaded", PULL, id="blob missing",
         ),
         pytest.param(
-            "truncate -s 10 {blob}", "{blob}: a part of llama3:latest has 10 bytes instead of ", "`sudo rm {blob}`",
+            "truncate -s 10 {blob}", "{blob}: a part of llama3:latest has 10 bytes instead of ", PULL,
             id="blob truncated",
         ),
         pytest.param(
@@ -57,7 +57,7 @@ def test_a_damaged_store_is_told_and_nothing_is_changed(serving: FleetHost, how:
         f"cp -a /root/saved/sha* {STORE}/blobs; rm -r /root/saved"
     )
     with untouched(serving), broken(serving, f"{saved}; {how.replace('{blob}', weights)}", back):
-        ran = serving.apply(CHANGED)
+        ran = serving.apply(CHANGED, "--no-pull")
 
     assert (ran.code, ran.changed, len(ran.errors)) == (1, False, 1)
     assert ran.errors[0].startswith(says.replace("{blob}", weights))

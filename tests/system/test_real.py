@@ -72,7 +72,7 @@ def test_a_real_squatter_is_named_and_a_model_that_is_missing_too(host: FleetHos
     host.machine.run(["systemd-run", "--unit=ollama", "--setenv=HOME=/root", "--service-type=exec", REAL, "serve"])
     host.wait_for_port(11434)
 
-    ran = host.apply(edited(FLEET, "[llama3, ", "[qwenn, "))
+    ran = host.apply(edited(FLEET, "[llama3, ", "[qwenn, "), "--no-pull")
 
     assert (ran.code, ran.changed) == (1, False)
     assert [error for error in ran.errors if f"({REAL} serve) of ollama.service" in error] != []

@@ -103,7 +103,7 @@ def test_a_tag_that_moves_restarts_only_who_serves_it_and_leaves_alone_who_is_fi
     assert host.applied().code == 0
 
     by_hand(host, "rm llama3")
-    missing = host.apply()
+    missing = host.apply(None, "--no-pull")
     assert (missing.code, [each.partition(",")[0] for each in missing.errors]) == (
         1, ["instances.loose.models[0]: llama3:latest"],
     )  # fmt: skip

@@ -10,13 +10,13 @@ import click
 import pytest
 
 from ollamactl import __version__
+from ollamactl.access import LOCK, PULL_LOCK
 from ollamactl.cli import cli
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER
 from ollamactl.host.unitdir import DROP_IN
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE
 from ollamactl.spec import schema
-from ollamactl.workflow import LOCK
 
 TOP = Path(__file__).parents[2]
 DEBIAN = TOP / "debian"
@@ -55,7 +55,7 @@ def test_the_scripts_of_the_package_know_every_place_of_the_programs() -> None:
     names = [path.replace(LAYOUT.state_dir, "$state") for path in inside]
     for word in (
         TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER, DROP_IN, f"dir={LAYOUT.unit_dir}\n", f"state={LAYOUT.state_dir}\n",
-        LAYOUT.instance_state, LAYOUT.run_dir, LOCK, *names,
+        LAYOUT.instance_state, LAYOUT.run_dir, LOCK, PULL_LOCK, *names,
     ):  # fmt: skip
         assert word in purge, word
     for word in (TARGET, DROP_IN, LOCK, f"dir={LAYOUT.unit_dir}\n"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ollamactl.errors import Severity, SpecError
-from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Restart, RestartPolicy, Store, Toggle
+from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Pull, Restart, RestartPolicy, Store, Toggle
 from ollamactl.spec import specfile
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +71,7 @@ version: 1
 ollama: {binary: /opt/ollama, models: /srv/models}
 keep_generations: 7
 health: {every: 90s, failures: 5}
+pull: {environment: {HTTPS_PROXY: "http://p:1"}, secrets: {TOKEN: 007}, insecure: "reg.lan:5000", identity: true}
 defaults:
   environment: {A: "1", B: "2"}
   restart: {tries: 3, delay: 1s}
@@ -115,6 +116,8 @@ instances:
     assert fleet.binary == "/opt/ollama"
     assert fleet.models_dir == "/srv/models"
     assert (fleet.keep_generations, fleet.health) == (7, Health(every=90, failures=5))
+    proxy, token = (("HTTPS_PROXY", "http://p:1"),), (("TOKEN", "007"),)
+    assert fleet.pull == Pull(environment=proxy, secrets=token, insecure=("reg.lan:5000",), identity=True)
     assert fleet.instances[0].binary == "/opt/other"
     assert fleet.instances[1] == Instance(
         name="all",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ollamactl import manifest
-from ollamactl.errors import NotPermitted, Problem
+from ollamactl.errors import NotPermitted, Problem, Severity
 from ollamactl.host import store
 from ollamactl.model import Fleet, Instance
 from ollamactl.modelname import ModelName
@@ -150,9 +150,18 @@ def test_a_missing_model_comes_with_what_is_there_what_may_be_meant_and_how_to_p
     short = ModelName.parse(name).short
     assert found.message == f"{short} is not in the store {models}, which has {CODER}, {LLAMA}, {PRIVATE}"
     assert (found.path, found.instance) == ("instances.a.models", "a")
-    assert found.hint.startswith(f"did you mean {meant}? If not, pull it: `" if meant else "pull it: `")
-    assert f"OLLAMA_MODELS={models}" in found.hint
-    assert f"ollama pull {short}" in found.hint
+    assert found.hint.startswith(f"did you mean {meant}? If not, pull it: " if meant else "pull it: ")
+    assert found.hint.endswith(f"sudo ollamactl pull {short}")
+
+
+def test_what_is_to_be_pulled_is_not_missing_and_a_place_without_a_store_gets_one(models: Path, tmp_path: Path) -> None:
+    assert store.problems(models, {}, declared("x"), pulling=True) == ()
+    (note,) = store.problems(models, {}, declared("lama3"), pulling=True)
+    assert (note.severity, note.hint) == (Severity.NOTE, f"did you mean {LLAMA}?")
+    assert store.problems(tmp_path / "new", {}, declared("x"), pulling=True, root=tmp_path) == ()
+    (tmp_path / "file").touch()
+    (found,) = store.problems(tmp_path / "file", {}, declared("x"), pulling=True, root=tmp_path)
+    assert found.message == "is not a directory"
 
 
 def test_who_declares_a_missing_model_is_named_where_it_is_several(models: Path) -> None:
@@ -207,7 +216,7 @@ def test_a_missing_and_a_cut_blob_are_each_told_once(models: Path) -> None:
     blob_path(models, LLAMA.encode()).unlink()
     cut, missing = problems(models, LLAMA, CODER)
     assert cut.message == f"a part of {LLAMA} has 3 bytes instead of 7"
-    assert f"rm {blob_path(models, b'weights')}" in cut.hint
+    assert cut.hint == f"sudo ollamactl pull {LLAMA}"
     assert "missing" in missing.message
 
 

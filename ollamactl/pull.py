@@ -1,0 +1,182 @@
+"""Pulling models into the store: one at a time, each whole or not at all, by a server that lives only so long."""
+
+# ruff: noqa: PTH116, PTH118
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ollamactl import interrupt, manifest
+from ollamactl.access import PULL_LOCK, locked
+from ollamactl.errors import HostError, OllamactlError, Problem, Severity
+from ollamactl.facts import Manifest
+from ollamactl.host import binary, reach, store
+from ollamactl.host.observe import Host
+from ollamactl.model import Fleet
+from ollamactl.modelname import ModelName
+from ollamactl.planning.plan import Step
+from ollamactl.protocols import Tell
+from ollamactl.pulling import server, staging, unit
+from ollamactl.pulling.moment import Moment, Phase, PullError, Watch, ignore
+from ollamactl.quantity import shown_size
+from ollamactl.workflow import Applied
+
+PATIENCE = 120.0
+"""Seconds without a byte, after which a pull is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """What became of one model."""
+
+    model: str
+    before: str = ""
+    """The digest of what the store had; empty where it had none."""
+    after: str = ""
+    """The digest of what it has now; empty where the pull failed."""
+    size: int = 0
+    """Bytes of all its blobs."""
+    problem: Problem | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the store has another model than before."""
+        return bool(self.after) and self.before != self.after
+
+
+def pull(
+    host: Host, fleet: Fleet, models: Sequence[str], *, patience: float = PATIENCE, watch: Watch, tell: Tell
+) -> tuple[Pulled, ...]:
+    """Pulls the models one after the other; one that fails keeps none of the others from coming.
+
+    Raises HostError where nothing can be pulled at all, and Interrupted with what is whole in the store.
+    """
+    _check(host, fleet)
+    models_dir = fleet.models_dir
+    blobs = os.path.realpath(f"{models_dir}/blobs")
+    with (
+        interrupt.heard(),
+        locked(host, tell, path=PULL_LOCK),
+        staging.opened(models_dir, seen=blobs if host.user else unit.BLOBS) as place,
+    ):
+        names = [ModelName.parse(model) for model in models]
+        there = store.read(Path(models_dir), wanted=names)
+        place.fill(_damaged(models_dir, there.values()))
+        folder = f"{host.layout.run_dir}/pull"
+        tell("", "starting a server to pull with")
+        try:
+            with server.running(host.manager, fleet.binary, fleet.pull, place, blobs, folder) as api:
+
+                def one(name: ModelName) -> Pulled:
+                    insecure = name.host in fleet.pull.insecure
+                    said = _follow(api.pull(name.short, insecure=insecure, patience=patience), place, watch)
+                    data = place.manifest(name)
+                    if not _is_of(data, said):
+                        # Layers that came in a moment were not told; now that they are there, each is
+                        again = api.pull(name.short, insecure=insecure, patience=patience)
+                        said |= _follow(again, place, ignore)
+                        data = place.manifest(name)
+                    if not _is_of(data, said):
+                        raise PullError(f"somebody else changed {name.short} while it was pulled", hint="pull it again")
+                    with interrupt.unbroken(), locked(host, tell):
+                        taken = place.take(name, data, staging.layers(data))
+                    watch(Moment(model=name.short, phase=Phase.DONE, total=taken.size))
+                    return Pulled(model=name.short, after=manifest.digest(data), size=taken.size)
+
+                return tuple(_tried(name, there, one) for name in names)
+        finally:
+            place.tidy()
+
+
+def fetch(host: Host, fleet: Fleet, models: Sequence[str], *, watch: Watch, tell: Tell) -> None:
+    """Pulls what a plan lacks. Raises PullsFailed with every failure; what came by then stays."""
+    if problems := [each.problem for each in pull(host, fleet, models, watch=watch, tell=tell) if each.problem]:
+        raise PullsFailed(problems)
+
+
+def with_pulled(applied: Applied, pulled: Sequence[Step]) -> Applied:
+    """An apply's story with what was pulled before it as its first steps."""
+    planned = replace(applied.planned.plan, steps=(*pulled, *applied.planned.plan.steps))
+    outcome = replace(applied.outcome, done=[*pulled, *applied.outcome.done])
+    return replace(applied, planned=replace(applied.planned, plan=planned), outcome=outcome)
+
+
+class PullsFailed(HostError):
+    """Models that a fleet needs did not come, so it was not changed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """One for each model."""
+        return self._problems
+
+
+def _check(host: Host, fleet: Fleet) -> None:
+    """Raises HostError where the program or the store's place is not to be used."""
+    if problem := binary.problem(fleet.binary, others=not host.user):
+        raise HostError(f"{problem.path}: {problem.message}", hint=problem.hint)
+    if not host.user and (link := reach.astray(fleet.models_dir)):
+        raise HostError(f"{link} is a link that its owner, not root, made to a place that is not theirs")
+
+
+def _tried(name: ModelName, there: Mapping[str, Manifest], pull: Callable[[ModelName], Pulled]) -> Pulled:
+    before = there[name.short].digest if name.short in there else ""
+    try:
+        done = pull(name)
+    except HostError as error:
+        problem = Problem(message=str(error), hint=error.hint, severity=Severity.ERROR)
+        return Pulled(model=name.short, before=before, problem=problem)
+    return Pulled(model=name.short, before=before, after=done.after, size=done.size)
+
+
+def _follow(moments: Generator[Moment, None, None], place: staging.Staging, watch: Watch) -> set[str]:
+    """Tells how a pull goes, to its end; returns the digests that it was told of. Raises PullError."""
+    said: set[str] = set()
+    with closing(moments):
+        for moment in moments:
+            if moment.digest and moment.digest not in said:
+                said.add(moment.digest)
+                _fits(moment, place)
+            if moment.phase is not Phase.DONE:
+                watch(moment)
+    return said
+
+
+def _is_of(data: bytes, said: set[str]) -> bool:
+    """Whether a manifest is that of the pull that told of these digests.
+
+    Any local user can speak to the server: what it told us that it pulled is what we take.
+    """
+    return "sha256:model" in said or {digest for digest, _ in staging.layers(data)} <= said
+
+
+def _fits(moment: Moment, place: staging.Staging) -> None:
+    needed, free = moment.total - moment.completed, place.free()
+    if needed > free:
+        raise PullError(
+            f"{moment.model} does not fit: a layer needs {shown_size(needed)} more, and {place.beside} has "
+            f"{shown_size(free)} left",
+            hint=f"make room: df -h {place.beside}",
+        )
+
+
+def _damaged(models_dir: str, manifests: Iterable[Manifest]) -> set[str]:
+    """Digests of blobs that the store has in another size than a manifest says."""
+    found = set()
+    for each in manifests:
+        try:
+            entries = staging.layers(each.data)
+        except OllamactlError:
+            continue
+        for digest, size in entries:
+            try:
+                actual = os.stat(os.path.join(models_dir, "blobs", digest.replace(":", "-"))).st_size
+            except OSError:
+                continue
+            if actual != size:
+                found.add(digest)
+    return found

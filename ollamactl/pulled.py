@@ -1,0 +1,86 @@
+"""What `pull` is about, and what it came to, in words and as JSON."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ollamactl.compiled import compile_installed, served
+from ollamactl.errors import Problem, Severity, UsageError, listed
+from ollamactl.host.observe import Host
+from ollamactl.model import Fleet
+from ollamactl.pull import Pulled
+from ollamactl.pulling import choice
+from ollamactl.quantity import shown_size
+from ollamactl.spec import source
+from ollamactl.units import record
+
+
+def fleet(host: Host, words: Sequence[str]) -> tuple[Fleet, Sequence[str]]:
+    """The fleet that is meant, and the words that are left; without any spec only models can be named.
+
+    Raises SpecError, and UsageError where nothing at all is meant.
+    """
+    from ollamactl.spec import specfile
+
+    spec = words[0] if words and choice.is_spec(words[0]) else None
+    rest = words[1:] if spec else words
+    home = record.installed_source(host.files.managed(host.layout)) if spec is None else None
+    try:
+        text = source.read(spec or home or None)
+    except UsageError:
+        there = compile_installed(host).fleet
+        if not rest and not there.instances:
+            raise
+        return there, rest
+    return specfile.load(text.data, name=text.name, source=text.path).fleet, rest
+
+
+def models(fleet: Fleet, words: Sequence[str]) -> tuple[str, ...]:
+    """Those that the words mean. Raises UsageError."""
+    return choice.models(fleet, words)
+
+
+def text(found: Iterable[Pulled]) -> str:
+    """A line a model, and what it comes to."""
+    rows = [(each.model, _words(each)) for each in found]
+    width = max((len(model) for model, _ in rows), default=0)
+    return "\n".join(f"{model:<{width}}  {words}" for model, words in rows)
+
+
+def _words(pulled: Pulled) -> str:
+    if pulled.problem:
+        return "FAILED" + (f", still {pulled.before[:12]}" if pulled.before else "")
+    if not pulled.changed:
+        return f"{pulled.after[:12]}, up to date"
+    was = f"{pulled.before[:12]} -> " if pulled.before else ""
+    return f"{was}{pulled.after[:12]}, {shown_size(pulled.size)}"
+
+
+def data(pulled: Pulled) -> dict[str, Any]:
+    """A model as JSON."""
+    return {
+        "model": pulled.model,
+        "ok": pulled.problem is None,
+        "changed": pulled.changed,
+        "before": pulled.before or None,
+        "after": pulled.after or None,
+        "size": pulled.size or None,
+    }
+
+
+def notes(host: Host, found: Iterable[Pulled], apply: str) -> Iterable[Problem]:
+    """Who still serves an older version."""
+    newer = {each.model: each.after for each in found if each.changed}
+    if not newer:
+        return
+    compiled = compile_installed(host)
+    for instance in compiled.fleet.instances:
+        has = served(compiled.there, host.layout, instance.name)
+        older = [model for model, digest in has.items() if newer.get(model, digest) != digest]
+        if older:
+            yield Problem(
+                path=instance.unit,
+                instance=instance.name,
+                severity=Severity.NOTE,
+                message=f"{instance.name} serves {listed(older)} as before",
+                hint=f"to serve the new version: {apply}",
+            )

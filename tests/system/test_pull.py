@@ -1,0 +1,188 @@
+"""Models come from a real registry into the store, whole or not at all, and are served by whoever declares them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.depot import REGISTRY, UNIT, Depot, depot
+from tests.system.fleethost import SPEC, STORE, FleetHost, drop_in, edited, unit
+
+FLEET = f"""
+    version: 1
+    pull: {{insecure: "{REGISTRY}"}}
+    defaults: {{gpus: none}}
+    instances:
+      one: {{port: 11434, models: ["{REGISTRY}/library/tiny"]}}
+      two: {{port: 11435, models: [qwen]}}
+"""
+TINY = f"{REGISTRY}/library/tiny:latest"
+SIZE = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Depot]:
+    """A machine for all tests that leave its store as it was."""
+    with depot() as host:
+        yield host
+
+
+@pytest.fixture
+def alone() -> Iterator[Depot]:
+    """A machine for one test."""
+    with depot() as host:
+        yield host
+
+
+def left(host: FleetHost) -> dict[str, str]:
+    """All of the store but what a pull may go on from."""
+    return {path: words for path, words in host.files(STORE).items() if "/.ollamactl-pull" not in path}
+
+
+def gone(host: FleetHost) -> bool:
+    """Whether the unit is."""
+    return host.machine.run(["systemctl", "list-units", "--all", "--no-legend", UNIT]).stdout == ""
+
+
+def test_apply_pulls_what_is_missing_and_a_newer_version_restarts_only_who_serves_it(alone: Depot) -> None:
+    host = alone
+    host.push("llama3", "tiny")
+    host.machine.run(f"cd {STORE}; rm -r manifests/registry.ollama.ai/library/[lm]* manifests/registry.ollama.ai/acme")
+    host.machine.run(f"useradd --system ollama; chown -R ollama: {STORE}")
+
+    refused, plan = host.apply(FLEET, "--no-pull"), host.plan()
+    ran = host.applied()
+
+    assert (refused.code, refused.hints) == (1, [f"pull it: sudo ollamactl pull {TINY}"])
+    assert [step for step in plan.steps if step.startswith("pull")] == [f"pull {TINY}: one declares it"]
+    assert plan.steps[0] == ran.steps[0]
+    phases = [json.loads(line)["phase"] for line in ran.stderr.splitlines()]
+    assert (phases[0], phases[-1]) == ("asking", "done")
+    assert host.models(11434) == [TINY]
+    answer = host.machine.run(["curl", "-sS", "http://127.0.0.1:11434/api/show", "-d", json.dumps({"model": TINY})])
+    assert "model_info" in json.loads(answer.stdout), "its server's own user reads what was pulled"
+    files = host.machine.run(f"find {STORE} ! -user ollama -o ! -perm -0444").stdout
+    assert (files, gone(host), host.applied().steps) == ("", True, [])
+
+    before = host.digest(TINY)
+    started = host.invocations("one", "two")
+    host.push("qwen", "tiny")
+    pulled, verified = host.json("pull", "one"), host.json("verify")
+    after = host.digest(TINY)
+    (row,) = pulled.envelope["data"]["models"]
+    assert (pulled.changed, row["before"], row["after"]) == (True, before, after)
+    assert [note for note in pulled.notes if note.startswith("one serves")] == [f"one serves {TINY} as before"]
+    assert verified.code == 3
+    why = f"{TINY} {str(before)[:12]} -> {str(after)[:12]}"
+    assert [step for step in host.plan().steps if step.startswith("restart")] == [f"restart {unit('one')}: {why}"]
+    host.applied()
+    assert [name for name, one in host.invocations("one", "two").items() if one != started[name]] == ["one"]
+    assert not host.json("pull").changed
+    assert (host.machine.path(drop_in("one")).exists(), gone(host)) == (True, True)
+
+
+def begun(host: Depot, model: str) -> subprocess.Popen[str]:
+    """A pull that is half way."""
+    host.order(rate=20_000_000)
+    process = host.machine.popen(["ollamactl", "pull", model, "--output", "json"], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["completed"] > SIZE // 3 and json.loads(line)["total"] == SIZE:
+            return process
+    raise AssertionError("it never got half way")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_pull_that_is_ended_leaves_nothing_behind_and_goes_on(there: Depot, how: signal.Signals) -> None:
+    there.spec(FLEET)
+    model = there.heavy(f"heavy-{how.name.lower()}", SIZE)
+    before = left(there)
+    process = begun(there, model)
+    pids = there.machine.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout.strip()
+    fence = "-p IPAddressDeny=any -p IPAddressAllow=127.0.0.1/32"
+    address = there.machine.run(f"tr '\\0' '\\n' </proc/{pids}/environ | sed -n s/^OLLAMA_HOST=//p").stdout.strip()
+    probe = f"curl -s -o /dev/null --max-time 1 http://{address}/api/version"
+    reached = there.machine.run(f"{probe}; echo $?; systemd-run -q --wait {fence} {probe}; echo $?").stdout.split()
+    writes = there.machine.run(f"nsenter -t {pids} -m touch {STORE}/x {STORE}/blobs/x", check=False).stderr
+
+    assert (reached[0], reached[1] != "0", writes.count("Read-only file system")) == ("0", True, 2)
+    assert there.json("status").code in (0, 2), "the lock of the fleet is free"
+    there.machine.run(["pkill", f"-{how.name.removeprefix('SIG')}", "-f", "ollamactl pull"])
+    out, _ = process.communicate(timeout=30)
+    there.wait_for(lambda: gone(there))
+    assert left(there) == before
+    if how is signal.SIGINT:
+        assert (process.returncode, json.loads(out)["status"]) == (130, "interrupted")
+
+    there.order()
+    there.asked()
+    again = there.json("pull", model)
+    begin = max(begin for begin, _ in there.asked())
+    assert (again.code, begin > SIZE // 4) == (0, True)
+    assert there.digest(model) is not None
+    there.machine.run(f"rm -r {STORE}/manifests/{REGISTRY}")
+    assert not there.machine.path(f"{STORE}/.ollamactl-pull").exists()
+
+
+@pytest.mark.parametrize(
+    ("orders", "name", "says", "hint"),
+    [
+        ({}, "nothing", "has no", "look at its name"),
+        ({"spoil": 1}, "spoiled", "something else than", "nothing of it was kept"),
+        ({"stall": 1_000_000}, "stalled", "not a byte has come for 3 s", "goes on where it stopped"),
+    ],
+)
+def test_what_goes_wrong_is_told_and_the_store_is_as_before(
+    there: Depot, orders: dict[str, int], name: str, says: str, hint: str
+) -> None:
+    there.spec(FLEET)
+    model = there.heavy(name, 5_000_000) if orders else f"{REGISTRY}/library/{name}:latest"
+    there.order(**orders)
+    before = left(there)
+
+    ran = there.json("pull", model, "--timeout", "3s")
+
+    assert (ran.code, ran.changed, len(ran.errors)) == (1, False, 1)
+    assert (says in ran.errors[0], model in ran.errors[0], hint in ran.hints[0]) == (True, True, True), ran.errors
+    assert (left(there), gone(there)) == (before, True)
+    there.order()
+
+
+def test_a_disk_that_is_too_small_is_told_before_it_is_full(there: Depot) -> None:
+    model = there.heavy("large", SIZE)
+    there.machine.run("mkdir -p /mnt/small; mount -t tmpfs -o size=30M tmpfs /mnt/small; mkdir /mnt/small/models")
+    spec = edited(FLEET, "    pull:", "    ollama: {models: /mnt/small/models}\n    pull:").replace("tiny", "large")
+    there.order(rate=20_000_000)
+
+    ran = there.apply(edited(spec, "      two: {port: 11435, models: [qwen]}\n", ""))
+
+    there.order()
+    assert (ran.code, ran.changed, gone(there)) == (1, False, True)
+    needs = r": (\S+) does not fit: a layer needs (\d+) MB more, and /mnt/small/models has (\d+) MB left"
+    found = re.fullmatch(needs, ran.errors[0])
+    assert found, ran.errors
+    assert (found[1], int(found[2]) > 45, int(found[3]) > 15) == (model, True, True)
+    assert ran.hints == ["make room: df -h /mnt/small/models"]
+
+
+def test_a_registry_that_is_down_is_told_and_a_second_pull_waits_for_the_first(there: Depot) -> None:
+    there.spec(FLEET)
+    there.machine.run("systemctl stop registry front")
+    try:
+        down = there.json("pull", "one")
+    finally:
+        there.start()
+    assert (down.code, "connection refused" in down.errors[0]) == (1, True)
+
+    model = there.heavy("slow", SIZE)
+    first = begun(there, model)
+    second = there.machine.popen(["ollamactl", "pull", model, "-q", "--output", "json"])
+    there.order()
+    outs = [json.loads(process.communicate(timeout=60)[0]) for process in (first, second)]
+    assert [(out["status"], out["changed"]) for out in outs] == [("ok", True), ("ok", False)]
+    assert SPEC in there.machine.run(["ls", SPEC]).stdout

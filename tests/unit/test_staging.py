@@ -1,0 +1,150 @@
+"""The folder beside the store: what the server sees there, what stays, and how a model moves over."""
+
+# ruff: noqa: PTH208
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ollamactl.errors import HostError, OllamactlError
+from ollamactl.modelname import ModelName
+from ollamactl.pulling import staging
+from ollamactl.pulling.staging import NAME, Staging
+
+MODEL = ModelName.parse("reg:5000/acme/x:y")
+OLD, NEW = b"old weights", b"new weights"
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def blob(folder: Path, data: bytes) -> Path:
+    return folder / "blobs" / digest(data).replace(":", "-")
+
+
+def manifest(*blobs: bytes) -> bytes:
+    rows = [{"digest": digest(each), "size": len(each)} for each in blobs]
+    return json.dumps({"config": rows[0], "layers": rows[1:]}).encode()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A store with one blob."""
+    models = tmp_path / "models"
+    (models / "blobs").mkdir(parents=True)
+    (models / "manifests").mkdir()
+    blob(models, OLD).write_bytes(OLD)
+    return models
+
+
+@contextmanager
+def opened(models: Path) -> Iterator[tuple[Staging, Path]]:
+    with staging.opened(str(models), seen="/seen") as place:
+        yield place, models / NAME / "models"
+
+
+def wrote(inner: Path, data: bytes) -> None:
+    """What the server leaves: a new blob and a manifest."""
+    blob(inner, NEW).write_bytes(NEW)
+    path = inner / "manifests" / MODEL.manifest_path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+
+
+def test_the_server_sees_each_blob_as_a_link_and_a_damaged_one_not_at_all(models: Path) -> None:
+    with opened(models) as (place, inner):
+        place.fill()
+        assert str(blob(inner, OLD).readlink()) == f"/seen/{blob(models, OLD).name}"
+        place.fill(damaged=[digest(OLD)])
+        assert not blob(inner, OLD).is_symlink()
+        assert [oct((models / NAME).stat().st_mode)[-3:], oct(inner.stat().st_mode)[-3:]] == ["700", "777"]
+
+
+def test_a_store_that_is_not_there_is_made(tmp_path: Path) -> None:
+    with opened(tmp_path / "a" / "models"):
+        pass
+    assert sorted(os.listdir(tmp_path / "a" / "models")) == [NAME, "blobs", "manifests"]
+
+
+def test_a_whole_model_moves_over_and_nothing_is_left(models: Path) -> None:
+    data = manifest(OLD, NEW)
+    with opened(models) as (place, inner):
+        place.fill()
+        wrote(inner, data)
+        assert place.manifest(MODEL) == data
+        taken = place.take(MODEL, data, staging.layers(data))
+        place.tidy()
+    assert (taken.size, blob(models, NEW).read_bytes()) == (len(OLD) + len(NEW), NEW)
+    there = models / "manifests" / MODEL.manifest_path
+    assert (there.read_bytes(), oct(there.stat().st_mode)[-3:]) == (data, "644")
+    assert sorted(os.listdir(models)) == ["blobs", "manifests"]
+
+
+@pytest.mark.parametrize("how", ["cut", "missing"])
+def test_a_model_that_is_not_whole_does_not(models: Path, how: str) -> None:
+    data = manifest(OLD, NEW)
+    with opened(models) as (place, inner):
+        place.fill()
+        wrote(inner, data)
+        blob(inner, NEW).write_bytes(b"new") if how == "cut" else blob(inner, NEW).unlink()
+        with pytest.raises(OllamactlError):
+            place.take(MODEL, data, staging.layers(data))
+    assert (os.listdir(models / "manifests"), len(os.listdir(models / "blobs"))) == ([], 1)
+
+
+def test_what_is_unfinished_stays_for_the_next_time_and_what_is_unsound_does_not(models: Path) -> None:
+    with opened(models) as (place, inner):
+        place.fill()
+        (inner / "blobs" / "sha256-1-partial").touch(0o600)
+        (inner / "blobs" / "sha256-1-partial-0").touch()
+        blob(inner, NEW).write_bytes(NEW)
+        unsound = blob(inner, b"other")
+        unsound.write_bytes(b"not that")
+        before = place.written_down()
+        os.utime(inner / "blobs" / "sha256-1-partial-0", (1, 1))
+        assert place.written_down() != before
+        place.tidy()
+    with opened(models) as (place, inner):
+        place.fill()
+        names = {blob(inner, NEW).name, blob(inner, OLD).name, "sha256-1-partial", "sha256-1-partial-0"}
+        assert set(os.listdir(inner / "blobs")) == names
+        assert oct((inner / "blobs" / "sha256-1-partial").stat().st_mode)[-3:] == "666"
+
+
+def test_nobody_leads_it_elsewhere_by_links(models: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (models / NAME).symlink_to(other)
+    with pytest.raises(HostError), opened(models):
+        pass
+    (models / NAME).unlink()
+    with opened(models) as (place, inner):
+        place.fill()
+        wrote(inner, manifest(NEW))
+        (models / "manifests" / "reg:5000").symlink_to(other)
+        with pytest.raises(HostError):
+            place.take(MODEL, manifest(NEW), staging.layers(manifest(NEW)))
+        (inner / "manifests" / MODEL.manifest_path).unlink()
+        (inner / "manifests" / MODEL.manifest_path).symlink_to("/etc/shadow")
+        with pytest.raises(HostError):
+            place.manifest(MODEL)
+    assert os.listdir(other) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"x", b"{}", b'{"config": {"digest": "sha256:x", "size": 1}, "layers": []}', b'{"config": 1}']
+)
+def test_what_is_no_manifest_is_refused(data: bytes) -> None:
+    with pytest.raises(HostError):
+        staging.layers(data)
+
+
+def test_a_model_to_make_another_one_from_is_shown(models: Path) -> None:
+    with opened(models) as (place, inner):
+        place.put(MODEL, b"{}")
+        assert (inner / "manifests" / MODEL.manifest_path).read_bytes() == b"{}"
