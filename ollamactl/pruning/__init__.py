@@ -1,0 +1,1 @@
+"""What of a model store nobody needs any more, and removing just that."""

@@ -1,0 +1,154 @@
+"""A store's folders, held open: what is in them, and removing some of it, by no link that its owner could have made.
+
+Root goes through folders that belong to somebody else. Each is opened below the one before it, never through a link,
+and names are removed where they were seen.
+"""
+
+# ruff: noqa: PTH208
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from ollamactl import manifest
+from ollamactl.errors import HostError
+from ollamactl.host import reach
+from ollamactl.host.oserrors import translate
+from ollamactl.pruning.choice import Contents, Entry, Lying
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BLOB = re.compile(r"sha256-[0-9a-fA-F]{64}")
+_PART = re.compile(r"sha256-[0-9a-fA-F]{64}-partial(-[0-9]+)?")
+_MAX_MANIFEST = 1 << 20
+_DEPTH = 4
+
+
+class Folder:
+    """A store; make it with `opened`."""
+
+    def __init__(self, path: str, manifests: int, blobs: int) -> None:
+        self.path = path
+        self._manifests, self._blobs = manifests, blobs
+
+    def contents(self) -> Contents:
+        """All that is in it. Raises HostError or NotPermitted."""
+        try:
+            return Contents(
+                manifests=tuple(sorted(self._entries(self._manifests, ""), key=lambda each: each.path)),
+                files=tuple(sorted(self._files(), key=lambda each: each.name)),
+            )
+        except OSError as error:
+            raise translate(error, "look into the model store", self.path) from error
+
+    def _entries(self, at: int, above: str) -> Iterator[Entry]:
+        for name in os.listdir(at):
+            path = f"{above}{name}"
+            mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+            if path.count("/") + 1 == _DEPTH:
+                yield self._entry(name, at, path, mode)
+            elif stat.S_ISDIR(mode):
+                with _held(name, at) as fd:
+                    yield from self._entries(fd, f"{path}/")
+            elif stat.S_ISLNK(mode):
+                # Ollama goes by it, and so finds models of which we know nothing
+                yield Entry(path=f"{path}/{'/'.join('x' * (_DEPTH - path.count('/') - 1))}", strange="a link")
+
+    def _entry(self, name: str, at: int, path: str, mode: int) -> Entry:
+        if not stat.S_ISREG(mode):
+            return Entry(path=path, strange="a link" if stat.S_ISLNK(mode) else "no file")
+        data = _read(name, at)
+        if len(data) > _MAX_MANIFEST or manifest.layers(data) is None:
+            return Entry(path=path, strange="damaged")
+        return Entry(path=path, data=data)
+
+    def _files(self) -> Iterator[Lying]:
+        now = time.time()
+        for name in os.listdir(self._blobs):
+            part = _PART.fullmatch(name) is not None
+            if not part and not _BLOB.fullmatch(name):
+                continue
+            with suppress(FileNotFoundError):
+                about = os.stat(name, dir_fd=self._blobs, follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode):
+                    # What a copy brings keeps its old mtime
+                    age = now - max(about.st_mtime, about.st_ctime)
+                    size = about.st_blocks * 512 if part else about.st_size
+                    yield Lying(name=name, size=size, age=age, part=part)
+
+    def remove_model(self, entry: Entry) -> bool:
+        """Removes a manifest that is still what it was, and folders that it leaves empty. Raises HostError."""
+        *folders, tag = entry.path.split("/")
+        try:
+            with ExitStack() as held:
+                at = [self._manifests]
+                for name in folders:
+                    at.append(held.enter_context(_held(name, at[-1])))
+                if _read(tag, at[-1]) != entry.data:
+                    return False
+                os.unlink(tag, dir_fd=at[-1])
+                with suppress(OSError):  # not empty
+                    for folder, name in zip(reversed(at[:-1]), reversed(folders), strict=True):
+                        os.rmdir(name, dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise translate(error, f"remove {entry.model} from", self.path) from error
+        return True
+
+    def remove_file(self, file: Lying) -> bool:
+        """Removes a blob or a part of one. Raises HostError."""
+        try:
+            os.unlink(file.name, dir_fd=self._blobs)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise translate(error, f"remove {file.name} from", self.path) from error
+        return True
+
+
+@contextmanager
+def opened(models_dir: str) -> Iterator[Folder]:
+    """The folder of a store. Raises HostError where there is none, or where a link leads to it that its owner made."""
+    places = [f"{models_dir}/manifests", f"{models_dir}/blobs"]
+    for place in places:
+        if not os.geteuid() and (link := reach.astray(place)):
+            message = f"{link} is a link that its owner, not root, made to {os.path.realpath(link)}"
+            raise HostError(
+                f"{message}, which is not theirs", hint=f"`sudo chown -h root {link}`, if it shall lead there"
+            )
+    try:
+        with ExitStack() as held:
+            manifests, blobs = (held.enter_context(_walked(os.path.realpath(place))) for place in places)
+            yield Folder(models_dir, manifests, blobs)
+    except OSError as error:
+        raise translate(error, "look into the model store", models_dir) from error
+
+
+@contextmanager
+def _walked(path: str) -> Iterator[int]:
+    """A folder by its real path, on which nobody can put a link meanwhile."""
+    with ExitStack() as held:
+        at = held.enter_context(_held("/"))
+        for name in filter(None, path.split("/")):
+            at = held.enter_context(_held(name, at))
+        yield at
+
+
+@contextmanager
+def _held(name: str, at: int | None = None) -> Iterator[int]:
+    fd = os.open(name, _DIRECTORY, dir_fd=at)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read(name: str, at: int) -> bytes:
+    fd = os.open(name, _FILE, dir_fd=at)
+    try:
+        return os.read(fd, _MAX_MANIFEST + 1)
+    finally:
+        os.close(fd)
