@@ -10,6 +10,7 @@ ROWS = (
     ("apply_off", "the same, hardening: off", "the same", 1.5),
     ("nothing_to_do", "apply with nothing to do, N=100", "systemctl show of the 100", 2.5),
     ("growth", "cost per instance, N=1000 against N=100", "N=100", 1.2),
+    ("store", "plan, N=100, each 2 of a store's 200 models", "each the one of a store's one", 2.0),
     ("help", "ollamactl --help", "python3 -c 'import click, yaml'", 1.5),
 )
 MEMORY_LIMIT = 80

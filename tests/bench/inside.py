@@ -26,6 +26,7 @@ def main(only: Sequence[str]) -> None:
         "nothing_to_do": nothing_to_do,
         "memory": memory,
         "growth": growth,
+        "store": store,
     }
     figures = {}
     for name, measure in measurements.items():
@@ -51,14 +52,15 @@ def units(count: int) -> list[str]:
     return [f"ollama@i{number}.service" for number in range(count)]
 
 
-def write_spec(count: int, hardening: str) -> None:
-    """A fleet of instantly ready stand-ins."""
+def write_spec(count: int, hardening: str, models: Callable[[int], str] = lambda _: "llama3", place: str = "") -> None:
+    """A fleet of instantly ready stand-ins; `models` says what each serves."""
+    store = f", models: {place}" if place else ""
     lines = [
         "version: 1",
-        "ollama: {binary: /usr/local/bin/ollama-standin}",
+        f"ollama: {{binary: /usr/local/bin/ollama-standin{store}}}",
         f"defaults: {{hardening: {hardening}, gpus: none}}",
         "instances:",
-        *(f"  i{number}: {{port: {12000 + number}, models: [llama3]}}" for number in range(count)),
+        *(f"  i{number}: {{port: {12000 + number}, models: [{models(number)}]}}" for number in range(count)),
     ]
     SPEC.write_text("\n".join(lines) + "\n")
 
@@ -127,6 +129,27 @@ def growth() -> dict[str, float]:
         cost[count].append(apply() / count)
         tear_down(count, files=True)
     return {"ours": median(cost[1000]), "floor": median(cost[100])}
+
+
+def store() -> dict[str, float]:
+    """plan of a fleet that is not there yet: each server has two models of its own, or all have the same one."""
+    fleets: dict[str, tuple[int, Callable[[int], str]]] = {
+        "/srv/many": (200, lambda n: f"m{2 * n}, m{2 * n + 1}"),
+        "/srv/one": (1, lambda _: "m0"),
+    }
+    seconds: dict[str, list[float]] = {place: [] for place in fleets}
+    text = Path("/var/lib/ollama/models/manifests/registry.ollama.ai/library/llama3/latest").read_text().rstrip()
+    for place, (count, _) in fleets.items():
+        library = Path(f"{place}/manifests/registry.ollama.ai/library")
+        timed(["cp", "-a", "/var/lib/ollama/models", place], ["rm", "-r", str(library.parent)])
+        for number in range(count):
+            (library / f"m{number}").mkdir(parents=True)
+            (library / f"m{number}/latest").write_text(" " * number + text)
+    for _ in range(RUNS):
+        for place, (_, models) in fleets.items():
+            write_spec(100, "strict", models, place)
+            seconds[place].append(timed([*OLLAMACTL, "plan", str(SPEC)]))
+    return {"ours": median(seconds["/srv/many"]), "floor": median(seconds["/srv/one"])}
 
 
 def help_text() -> dict[str, float]:
