@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ollamactl import compiled, interrupt
 from ollamactl.errors import HostError, Problem, Severity
@@ -19,7 +18,6 @@ from ollamactl.protocols import Tell
 from ollamactl.pruning import choice, folder, others
 from ollamactl.pruning.choice import Choice, Needs
 from ollamactl.quantity import shown_size
-from ollamactl.report import plural
 from ollamactl.spec import source, specfile
 from ollamactl.units import record
 from ollamactl.workflow import locked, nothing_installed
@@ -150,40 +148,3 @@ def _others(fleet: Fleet) -> Iterator[Problem]:
 
 def _writes(instance: Instance) -> bool:
     return instance.store is Store.WRITABLE
-
-
-def table(prune: Prune, *, done: bool = False, kept: bool = False) -> str:
-    """What goes, or went; with `kept` also what stays, and for whom."""
-    chosen = prune.choice
-    lines = [f"Nothing {'was removed from' if done else 'to remove from'} {prune.store}."]
-    if not chosen.empty:
-        lines = [f"{'Removed from' if done else 'To be removed from'} {prune.store}:"]
-        lines += [f"- {each.model}  {short(each.digest)}" for each in chosen.models]
-        lines += [f"- {words}" for words in _loose(chosen)]
-        lines.append(f"{shown_size(chosen.freed)} in {plural(len(chosen.files), 'file')}.")
-    if kept and chosen.kept:
-        lines += ["", "Kept:", *(f"- {model}: {why}" for model, why in chosen.kept)]
-    return "\n".join(lines)
-
-
-def _loose(chosen: Choice) -> Iterator[str]:
-    """Files that go with no model."""
-    going = choice.blobs(each.data for each in chosen.models)
-    loose = [file for file in chosen.files if file.name.lower() not in going]
-    parts = [file for file in loose if file.part]
-    for files, what in ((loose, "that no model refers to"), (parts, "of downloads that did not end")):
-        count = len(files) - (len(parts) if files is loose else 0)
-        if count:
-            yield f"{plural(count, 'file')} {what}"
-
-
-def data(prune: Prune) -> dict[str, Any]:
-    """As JSON; sizes in bytes."""
-    chosen = prune.choice
-    return {
-        "store": prune.store,
-        "models": [{"name": each.model, "digest": each.digest} for each in chosen.models],
-        "blobs": [{"name": file.name, "size": file.size, "part": file.part} for file in chosen.files],
-        "size": chosen.freed,
-        "kept": [{"name": model, "why": why} for model, why in chosen.kept],
-    }

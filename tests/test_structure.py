@@ -51,6 +51,7 @@ PURE = {
     "protocols",
     "pruning",
     "pruning.choice",
+    "pruning.tell",
     "proving",
     "proving.judge",
     "proving.lastwords",

@@ -39,6 +39,7 @@ def prune(settings: Settings, yes: bool, dry_run: bool, keep: tuple[str, ...], o
     from ollamactl import prune as pruning
     from ollamactl import report, workflow
     from ollamactl.output import Progress, ask
+    from ollamactl.pruning import tell
 
     host = settings.host(running=True)
     if not dry_run:
@@ -46,21 +47,22 @@ def prune(settings: Settings, yes: bool, dry_run: bool, keep: tuple[str, ...], o
     names = _names(keep)
     shown = pruning.look(host, keep=names, older=older_than)
     unasked = f"to do it without a question: {settings.typed('prune --yes')}"
-    text = pruning.table(shown)
+    text = tell.text(shown.store, shown.choice)
     if shown.refused or dry_run or shown.choice.empty:
         code = ExitCode.FAILED if shown.refused else ExitCode.OK
         if shown.refused:
             text = report.refused(shown.problems, "FAILED: nothing was removed;")
         elif not shown.choice.empty:
-            text = f"{pruning.table(shown, kept=True)}\nNothing was removed; {unasked}"
+            text = f"{tell.text(shown.store, shown.choice, kept=True)}\nNothing was removed; {unasked}"
         return _pruned(shown, text, code=code, changed=not shown.refused and not shown.choice.empty)
     if not yes and not (answer := ask(f"{text}\nRemove all of this?")):
         why = "there is no terminal to ask at" if answer is None else "it was not confirmed"
         raise NotPermitted(f"nothing was removed: {why}", hint=f"{unasked}; only to look: add --dry-run")
-    with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
-        done = pruning.carry_out(host, shown, keep=names, older=older_than, wait=wait, tell=tell)
+    with Progress(enabled=settings.output == "human" and not settings.quiet) as told:
+        done = pruning.carry_out(host, shown, keep=names, older=older_than, wait=wait, tell=told)
     code = ExitCode.FAILED if done.refused else ExitCode.OK
-    return _pruned(done, pruning.table(done, done=True), code=code, changed=not done.choice.empty)
+    text = tell.text(done.store, done.choice, done=True)
+    return _pruned(done, text, code=code, changed=not done.choice.empty)
 
 
 def _names(keep: tuple[str, ...]) -> list[str]:
@@ -74,6 +76,7 @@ def _names(keep: tuple[str, ...]) -> list[str]:
 
 def _pruned(prune: "object", text: str, *, code: ExitCode, changed: bool) -> Result:
     from ollamactl import prune as pruning
+    from ollamactl.pruning import tell
 
     assert isinstance(prune, pruning.Prune)  # noqa: S101 - tells the type without importing it above
     return Result(
@@ -81,6 +84,6 @@ def _pruned(prune: "object", text: str, *, code: ExitCode, changed: bool) -> Res
         exit_code=code,
         changed=changed,
         problems=prune.problems,
-        data=pruning.data(prune),
+        data=tell.data(prune.store, prune.choice),
         text=text,
     )

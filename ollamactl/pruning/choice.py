@@ -28,6 +28,11 @@ class Entry:
         """In hex, as /api/tags has it."""
         return manifest.digest(self.data)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its parts, which other models may share."""
+        return sum(size for _, size in manifest.layers(self.data) or ())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lying:

@@ -4,13 +4,13 @@ Root goes through folders that belong to somebody else. Each is opened below the
 and names are removed where they were seen.
 """
 
-# ruff: noqa: PTH208
 import os
 import re
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 from ollamactl import manifest
 from ollamactl.errors import HostError
@@ -22,6 +22,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOB = re.compile(r"sha256-[0-9a-fA-F]{64}")
 _PART = re.compile(r"sha256-[0-9a-fA-F]{64}-partial(-[0-9]+)?")
+_STAGING = (".ollamactl-pull", "models", "blobs")
+"""Where ollamactl's own pulls put what is not whole yet, beside the blobs or below them."""
 _MAX_MANIFEST = 1 << 20
 _DEPTH = 4
 
@@ -29,9 +31,9 @@ _DEPTH = 4
 class Folder:
     """A store; make it with `opened`."""
 
-    def __init__(self, path: str, manifests: int, blobs: int) -> None:
+    def __init__(self, path: str, manifests: int, blobs: int, staged: int | None) -> None:
         self.path = path
-        self._manifests, self._blobs = manifests, blobs
+        self._manifests, self._blobs, self._staged = manifests, blobs, staged
 
     def contents(self) -> Contents:
         """All that is in it. Raises HostError or NotPermitted."""
@@ -65,18 +67,10 @@ class Folder:
         return Entry(path=path, data=data)
 
     def _files(self) -> Iterator[Lying]:
-        now = time.time()
-        for name in os.listdir(self._blobs):
-            part = _PART.fullmatch(name) is not None
-            if not part and not _BLOB.fullmatch(name):
-                continue
-            with suppress(FileNotFoundError):
-                about = os.stat(name, dir_fd=self._blobs, follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode):
-                    # What a copy brings keeps its old mtime
-                    age = now - max(about.st_mtime, about.st_ctime)
-                    size = about.st_blocks * 512 if part else about.st_size
-                    yield Lying(name=name, size=size, age=age, part=part)
+        yield from _lying(self._blobs)
+        for file in _lying(self._staged) if self._staged is not None else ():
+            # Of a pull that did not end, whole or not: no model refers to it there
+            yield replace(file, name=f"{_STAGING[0]}/{file.name}", part=True)
 
     def remove_model(self, entry: Entry) -> bool:
         """Removes a manifest that is still what it was, and folders that it leaves empty. Raises HostError."""
@@ -100,8 +94,9 @@ class Folder:
 
     def remove_file(self, file: Lying) -> bool:
         """Removes a blob or a part of one. Raises HostError."""
+        folder, _, name = file.name.rpartition("/")
         try:
-            os.unlink(file.name, dir_fd=self._blobs)
+            os.unlink(name, dir_fd=self._staged if folder else self._blobs)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -122,9 +117,37 @@ def opened(models_dir: str) -> Iterator[Folder]:
     try:
         with ExitStack() as held:
             manifests, blobs = (held.enter_context(_walked(os.path.realpath(place))) for place in places)
-            yield Folder(models_dir, manifests, blobs)
+            yield Folder(models_dir, manifests, blobs, _staged(held, os.path.realpath(places[1]), blobs))
     except OSError as error:
         raise translate(error, "look into the model store", models_dir) from error
+
+
+def _staged(held: ExitStack, path: str, blobs: int) -> int | None:
+    """Where unfinished pulls lie; None where there are none, or where somebody else has made that folder."""
+    beside = held.enter_context(_walked(path.rpartition("/")[0]))
+    for at in (beside, blobs):
+        with suppress(OSError):
+            for number, name in enumerate(_STAGING):
+                at = held.enter_context(_held(name, at))  # noqa: PLW2901
+                if not number and os.fstat(at).st_uid != os.geteuid():
+                    break
+            else:
+                return at
+    return None
+
+
+def _lying(at: int) -> Iterator[Lying]:
+    now = time.time()
+    for name in os.listdir(at):
+        part = _PART.fullmatch(name) is not None
+        if not part and not _BLOB.fullmatch(name):
+            continue
+        with suppress(FileNotFoundError):
+            about = os.stat(name, dir_fd=at, follow_symlinks=False)
+            if stat.S_ISREG(about.st_mode):
+                # What a copy brings keeps its old mtime
+                age = now - max(about.st_mtime, about.st_ctime)
+                yield Lying(name=name, size=about.st_blocks * 512 if part else about.st_size, age=age, part=part)
 
 
 @contextmanager

@@ -62,6 +62,24 @@ def test_a_model_and_the_folders_that_it_leaves_empty_are_removed(models: Path) 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("beside", ["", "blobs/"])
+def test_what_pulls_of_our_own_left_is_found_beside_the_store(models: Path, beside: str) -> None:
+    staged = models / f"{beside}.ollamactl-pull/models/blobs"
+    staged.mkdir(parents=True)
+    (staged / f"{BLOB}-partial").write_text("x")
+    (staged / ("sha256-" + "1" * 64)).symlink_to(models / "blobs" / BLOB)
+    with folder.opened(str(models)) as held:
+        names = [file.name for file in held.contents().files]
+        assert names == [f".ollamactl-pull/{BLOB}-partial", BLOB]
+        assert held.remove_file(held.contents().files[0])
+    assert [path.name for path in staged.iterdir()] == ["sha256-" + "1" * 64]
+    if os.geteuid() == 0:
+        (staged / f"{BLOB}-partial").write_text("x")
+        os.lchown(models / f"{beside}.ollamactl-pull", 4711, 4711)
+        with folder.opened(str(models)) as held:
+            assert len(held.contents().files) == 1
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_no_link_is_followed_at_any_depth(models: Path, tmp_path: Path, depth: int) -> None:
     place = models / "manifests" / "/".join(LLAMA.split("/")[:depth])
