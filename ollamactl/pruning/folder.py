@@ -50,7 +50,8 @@ class Folder:
             path = f"{above}{name}"
             mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
             if path.count("/") + 1 == _DEPTH:
-                yield self._entry(name, at, path, mode)
+                if not stat.S_ISDIR(mode):  # which Ollama passes by
+                    yield self._entry(name, at, path, mode)
             elif stat.S_ISDIR(mode):
                 with _held(name, at) as fd:
                     yield from self._entries(fd, f"{path}/")

@@ -114,6 +114,14 @@ def test_root_goes_by_no_link_of_the_stores_owner(models: Path, tmp_path: Path) 
         assert held.contents().files == ()
 
 
+def test_a_fifo_keeps_nobody_waiting_and_what_is_no_model_to_ollama_is_passed_by(models: Path) -> None:
+    library = models / "manifests" / LLAMA
+    os.mkfifo(library.with_name("pipe"))
+    library.with_name("folder").mkdir()
+    (models / "manifests/.DS_Store").write_text("x")
+    assert strange(models) == {"llama3:pipe": "no file"}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_what_is_no_manifest_is_strange(models: Path, text: str) -> None:
     (models / "manifests" / LLAMA).write_text(text)
