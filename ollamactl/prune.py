@@ -1,16 +1,16 @@
 """Removing from the fleet's store what nobody needs: shown first, decided anew with the locks held, noted down."""
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ollamactl import compiled, interrupt
+from ollamactl.access import PULL_LOCK, locked
 from ollamactl.errors import HostError, Problem, Severity
 from ollamactl.facts import Manifest
 from ollamactl.files import ObservedFile
 from ollamactl.history import History
-from ollamactl.host import journalwriter, lock
+from ollamactl.host import journalwriter
 from ollamactl.host.observe import Host
 from ollamactl.manifest import short
 from ollamactl.model import Fleet, Instance, Store
@@ -20,9 +20,8 @@ from ollamactl.pruning.choice import Choice, Needs
 from ollamactl.quantity import shown_size
 from ollamactl.spec import source, specfile
 from ollamactl.units import record
-from ollamactl.workflow import locked, nothing_installed
+from ollamactl.workflow import nothing_installed
 
-PULL_LOCK = "/run/ollamactl-pull.lock"
 GRACE = 3600.0
 """Seconds for which what no model refers to may be a part of one that somebody is making, as Ollama has it."""
 _NOTICE = 5
@@ -64,7 +63,8 @@ def carry_out(host: Host, shown: Prune, *, keep: Collection[str], older: float, 
 
     Raises HostError where a pull is running, or where something keeps the whole store.
     """
-    with interrupt.heard(), _no_pull(host, tell), locked(host, tell, wait=wait):
+    # A pull may take hours, so it is not waited for
+    with interrupt.heard(), locked(host, tell, wait=False, path=PULL_LOCK), locked(host, tell, wait=wait):
         now = look(host, keep=keep, older=older)
         if now.refused:
             return replace(now, choice=Choice())
@@ -93,13 +93,6 @@ def _remove(held: folder.Folder, going: Choice, fleet: Fleet) -> Choice:
 
 def _note(message: str, **fields: str) -> None:
     journalwriter.write(message, priority=_NOTICE, fields=fields)
-
-
-def _no_pull(host: Host, tell: Tell) -> lock.Held:
-    """Holds off ollamactl's own pulls; one that runs may take hours, so it is not waited for."""
-    place = f"{os.environ.get('XDG_RUNTIME_DIR', host.layout.state_dir)}" if host.user else str(Path(PULL_LOCK).parent)
-    path = f"{place}/{Path(PULL_LOCK).name}"
-    return lock.acquire(path, wait=False, on_wait=lambda words: tell("", words))
 
 
 def _needs(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> tuple[Needs, list[Problem]]:

@@ -36,14 +36,14 @@ def prune(settings: Settings, yes: bool, dry_run: bool, keep: tuple[str, ...], o
     That is what no instance, neither as installed nor by the spec, and no generation of the history has; and files that
     no model refers to. Shows it first, and asks. Nothing goes while another server uses the store.
     """
+    from ollamactl import access, report
     from ollamactl import prune as pruning
-    from ollamactl import report, workflow
     from ollamactl.output import Progress, ask
     from ollamactl.pruning import tell
 
     host = settings.host(running=True)
     if not dry_run:
-        workflow.require_root(host, "prune")
+        access.require_root(host, "prune")
     names = _names(keep)
     shown = pruning.look(host, keep=names, older=older_than)
     unasked = f"to do it without a question: {settings.typed('prune --yes')}"

@@ -17,12 +17,13 @@ from ollamactl.errors import HostError
 from ollamactl.host import reach
 from ollamactl.host.oserrors import translate
 from ollamactl.pruning.choice import Contents, Entry, Lying
+from ollamactl.pulling import staging
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOB = re.compile(r"sha256-[0-9a-fA-F]{64}")
 _PART = re.compile(r"sha256-[0-9a-fA-F]{64}-partial(-[0-9]+)?")
-_STAGING = (".ollamactl-pull", "models", "blobs")
+_STAGING = (staging.NAME, "models", "blobs")
 """Where ollamactl's own pulls put what is not whole yet, beside the blobs or below them."""
 _MAX_MANIFEST = 1 << 20
 _DEPTH = 4
