@@ -45,6 +45,8 @@ class UnitState:
     """NRestarts: automatic restarts since the last start by hand."""
     need_reload: bool = False
     """A file changed on disk after the manager read it."""
+    requires: tuple[str, ...] | None = None
+    """Where that is so: the instances that the manager takes it to require, whatever the files say by now."""
 
     @property
     def words(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.host import jobs as queue
 from ollamactl.host import managererrors, usermanager
+from ollamactl.model import instance_name
 from ollamactl.observed import Active, UnitState
 from ollamactl.protocols import Job, JobDone
 
@@ -106,12 +107,14 @@ class Manager:
         states = []
         for state in self.names(patterns):
             service = state.name.endswith(".service")
+            stale = self._property("NeedDaemonReload", "b", state.path, _UNIT)
             states.append(
                 replace(
                     state,
                     main_pid=self._property("MainPID", "u", state.path, _SERVICE) if service else 0,
                     restarts=self._property("NRestarts", "u", state.path, _SERVICE) if service and restarts else 0,
-                    need_reload=self._property("NeedDaemonReload", "b", state.path, _UNIT),
+                    need_reload=stale,
+                    requires=self._requires(state.path) if stale else None,
                 )
             )
         return tuple(states)
@@ -139,6 +142,10 @@ class Manager:
     def drop_ins(self, path: str) -> tuple[str, ...]:
         """The drop-ins that a loaded unit was read from, by its object path, in systemd's order."""
         return tuple(_text(self._property("DropInPaths", "as", path, _UNIT)) or ())
+
+    def _requires(self, path: str) -> tuple[str, ...]:
+        names = _text(self._property("Requires", "as", path, _UNIT)) or ()
+        return tuple(name for name in names if instance_name(name))
 
     def wants(self, path: str) -> tuple[str, ...]:
         """The units that a loaded unit pulls in (Wants)."""

@@ -21,8 +21,11 @@ def with_dependents(
 ) -> list[Step]:
     """The steps, and those that systemd adds to them: whoever goes along is waited for and proved as well.
 
-    `then` are the servers as the manager knows them when it stops units, `now` when it starts them.
+    `then` are the servers as the manager knows them when it stops units, `now` when it starts them. Where an apply was
+    killed before systemd read its files, it still goes by what it had read.
     """
+    read = {unit: state.requires for unit, state in units.items() if state.requires is not None}
+    then = {unit: replace(server, requires=read.get(unit, server.requires)) for unit, server in then.items()}
     todo = {(step.kind, step.subject): step for step in steps}
     up = {unit for unit, state in units.items() if state.active in UP}
     _stop(todo, up, then, now)

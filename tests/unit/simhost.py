@@ -153,7 +153,11 @@ class SimHost:
     def _state(self, unit: str) -> UnitState:
         state = self.units.get(unit) or UnitState(name=unit, load_state="loaded")
         stale = unit in self.loaded and self.loaded[unit] != self._on_disk(unit)
-        return replace(state, need_reload=state.need_reload or stale)
+        return replace(
+            state,
+            need_reload=state.need_reload or stale,
+            requires=tuple(self._requires(unit)) if stale and unit != HEAL_TIMER else None,
+        )
 
     def _running(self, unit: str) -> Running:
         if not self.root:

@@ -148,6 +148,18 @@ def test_an_apply_that_was_killed_is_taken_up_by_the_next(
     assert state(host) == state_of_a_bare_host_with(after, host)
 
 
+def test_after_a_kill_before_the_reload_systemd_still_takes_along_what_its_files_no_longer_say() -> None:
+    a, b, c = (Instance(name=name, port=12000 + n, gpus=(), models=MODELS[:1]) for n, name in enumerate("abc"))
+    host = host_with(Fleet(instances=(a, replace(b, requires=(a.unit,)), c)))
+    after = Fleet(instances=(replace(a, port=c.port), b, replace(c, port=a.port)))
+    host.carry_out(host.plan(after).of(StepKind.WRITE))
+
+    plan = host.apply(after)
+
+    assert b.unit in {step.subject for step in plan.of(StepKind.STOP)}
+    assert state(host) == state_of_a_bare_host_with(after, host)
+
+
 @given(before=fleets(), events=mishaps, after=fleets())
 def test_steps_are_in_the_order_of_execution_each_once_and_with_its_cause(
     before: Fleet, events: list[tuple[Mishap, str]], after: Fleet

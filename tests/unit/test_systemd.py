@@ -31,7 +31,13 @@ def test_a_managers_version_is_its_first_number(play: Callable[..., Played], tex
 
 ROW = [b"ollama@a.service", b"A", b"loaded", b"active", b"running", b"", b"/unit/a", 0, b"", b"/"]
 TARGET = [b"ollama-fleet.target", b"T", b"loaded", b"inactive", b"dead", b"", b"/unit/t", 0, b"", b"/"]
-KNOWN = {"ListUnitsByPatterns": [ROW, TARGET], "MainPID": 700, "NRestarts": 3, "NeedDaemonReload": True}
+KNOWN = {
+    "ListUnitsByPatterns": [ROW, TARGET],
+    "MainPID": 700,
+    "NRestarts": 3,
+    "NeedDaemonReload": True,
+    "Requires": [b"ollama@b.service", b"x.mount"],
+}
 
 
 def test_units_are_told_with_what_apply_must_know(play: Callable[..., Played]) -> None:
@@ -44,8 +50,15 @@ def test_units_are_told_with_what_apply_must_know(play: Callable[..., Played]) -
         main_pid=700,
         restarts=3,
         need_reload=True,
+        requires=("ollama@b.service",),
     )
-    target = UnitState(name="ollama-fleet.target", load_state="loaded", path="/unit/t", need_reload=True)
+    target = UnitState(
+        name="ollama-fleet.target",
+        load_state="loaded",
+        path="/unit/t",
+        need_reload=True,
+        requires=("ollama@b.service",),
+    )
     assert play(**KNOWN).units(["ollama@*.service"]) == (service, target)
     assert play(**KNOWN).units(["x"], restarts=False)[0].restarts == 0
     assert play(ListUnitsByPatterns=None).units(["x"]) == ()
