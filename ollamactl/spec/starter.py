@@ -86,7 +86,7 @@ def _notes(found: Found) -> Iterator[tuple[str, str, str]]:
         hint = "choose another with `models:` below `ollama:`"
         yield "ollama.models", f"there are models in {listed(found.other_stores)}, too", hint
     if found.service:
-        hint = "before apply: sudo systemctl disable --now ollama"
+        hint = "sudo ollamactl adopt carries it over; or before apply: sudo systemctl disable --now ollama"
         yield "ollama.service", f"Ollama's own service is set to listen on port {_PORT}", hint
 
 

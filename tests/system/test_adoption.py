@@ -55,7 +55,7 @@ def test_from_install_sh_to_a_fleet_by_what_init_and_plan_say(host: FleetHost) -
     assert f"\nollama:\n  binary: /usr/bin/ollama\n  models: {STOCK} " in first.stdout
     assert first.stderr == (
         "note: ollama.service: Ollama's own service is set to listen on port 11434\n"
-        "  hint: before apply: sudo systemctl disable --now ollama\n"
+        "  hint: sudo ollamactl adopt carries it over; or before apply: sudo systemctl disable --now ollama\n"
     )
     planned = host.plan()
     assert [error.partition(": ")[0] for error in planned.errors] == ["instances.coder.port", STOCK]

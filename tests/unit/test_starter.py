@@ -92,7 +92,7 @@ def test_what_is_not_at_its_usual_place_is_written_out(found: Found, section: st
         (
             replace(USUAL, service=True),
             "Ollama's own service is set to listen on port 11434",
-            "before apply: sudo systemctl disable --now ollama",
+            "sudo ollamactl adopt carries it over; or before apply: sudo systemctl disable --now ollama",
         ),
     ],
 )
