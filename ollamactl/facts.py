@@ -84,6 +84,11 @@ class Layout:
         """Holds one folder for each change of the fleet."""
         return f"{self.state_dir}/generations"
 
+    @property
+    def identity(self) -> str:
+        """Holds the key by which registries know this host."""
+        return f"{self.state_dir}/identity"
+
     def owner(self, path: str) -> str:
         """The instance that a file of ours belongs to by its path; empty for what the fleet shares."""
         if path.startswith(f"{self.unit_dir}/ollama@") and ".service.d/" in path:

@@ -2,13 +2,13 @@
 
 # ruff: noqa: PTH116, PTH118
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ollamactl import interrupt, manifest
-from ollamactl.access import PULL_LOCK, locked
+from ollamactl.access import PULL_LOCK, locked, require_root
 from ollamactl.errors import HostError, OllamactlError, Problem, Severity
 from ollamactl.facts import Manifest
 from ollamactl.host import binary, reach, store
@@ -18,6 +18,7 @@ from ollamactl.modelname import ModelName
 from ollamactl.planning.plan import Step
 from ollamactl.protocols import Tell
 from ollamactl.pulling import server, staging, unit
+from ollamactl.pulling.identity import Key
 from ollamactl.pulling.moment import Moment, Phase, PullError, Watch, ignore
 from ollamactl.quantity import shown_size
 from ollamactl.workflow import Applied
@@ -52,21 +53,13 @@ def pull(
 
     Raises HostError where nothing can be pulled at all, and Interrupted with what is whole in the store.
     """
-    _check(host, fleet)
-    models_dir = fleet.models_dir
-    blobs = os.path.realpath(f"{models_dir}/blobs")
-    with (
-        interrupt.heard(),
-        locked(host, tell, path=PULL_LOCK),
-        staging.opened(models_dir, seen=blobs if host.user else unit.BLOBS) as place,
-    ):
+    with _puller(host, fleet, tell) as (place, serve):
+        models_dir = fleet.models_dir
         names = [ModelName.parse(model) for model in models]
         there = store.read(Path(models_dir), wanted=names)
         place.fill(_damaged(models_dir, there.values()))
-        folder = f"{host.layout.run_dir}/pull"
-        tell("", "starting a server to pull with")
         try:
-            with server.running(host.manager, fleet.binary, fleet.pull, place, blobs, folder) as api:
+            with serve() as api:
 
                 def one(name: ModelName) -> Pulled:
                     insecure = name.host in fleet.pull.insecure
@@ -85,6 +78,43 @@ def pull(
                     return Pulled(model=name.short, after=manifest.digest(data), size=taken.size)
 
                 return tuple(_tried(name, there, one) for name in names)
+        finally:
+            place.tidy()
+
+
+_Serve = Callable[[], AbstractContextManager[server.Server]]
+
+
+@contextmanager
+def _puller(host: Host, fleet: Fleet, tell: Tell) -> Iterator[tuple[staging.Staging, _Serve]]:
+    """The folder to pull into, and the way to the server, with the lock held. Raises HostError."""
+    _check(host, fleet)
+    blobs = os.path.realpath(f"{fleet.models_dir}/blobs")
+
+    def serve() -> AbstractContextManager[server.Server]:
+        tell("", "starting a server to pull with")
+        folder, known = f"{host.layout.run_dir}/pull", Key(folder=host.layout.identity)
+        return server.running(host.manager, fleet.binary, fleet.pull, place, blobs, folder, known)
+
+    with (
+        interrupt.heard(),
+        locked(host, tell, path=PULL_LOCK),
+        staging.opened(fleet.models_dir, seen=blobs if host.user else unit.BLOBS) as place,
+    ):
+        yield place, serve
+
+
+def key(host: Host, fleet: Fleet, tell: Tell) -> tuple[Key, bool]:
+    """The key by which registries know this host, and whether it was made just now: Ollama itself makes it."""
+    found = Key(folder=host.layout.identity)
+    if found.public():
+        return found, False
+    require_root(host, "key")
+    fleet = replace(fleet, pull=replace(fleet.pull, identity=True))
+    with _puller(host, fleet, tell) as (place, serve):
+        try:
+            with serve():
+                return found, True
         finally:
             place.tidy()
 

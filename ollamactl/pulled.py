@@ -27,11 +27,16 @@ def fleet(host: Host, words: Sequence[str]) -> tuple[Fleet, Sequence[str]]:
     try:
         text = source.read(spec or home or None)
     except UsageError:
-        there = compile_installed(host).fleet
+        there = installed(host)
         if not rest and not there.instances:
             raise
         return there, rest
     return specfile.load(text.data, name=text.name, source=text.path).fleet, rest
+
+
+def installed(host: Host) -> Fleet:
+    """The fleet that is installed, or what every fleet begins with."""
+    return compile_installed(host).fleet
 
 
 def models(fleet: Fleet, words: Sequence[str]) -> tuple[str, ...]:

@@ -153,6 +153,7 @@ EDGE = {
     "proving.interview",
     "proving.probe",
     "proving.verify",
+    "pulling.identity",
     "pulling.server",
     "pulling.staging",
     "spec.source",

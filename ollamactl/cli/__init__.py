@@ -12,8 +12,8 @@ from ollamactl.errors import UsageError
 
 COMMANDS = (
     describe.init, describe.adopt, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status,
-    control.start, control.stop, control.restart, control.logs, control.env, pull.pull, store.models, store.prune,
-    past.history, past.rollback, describe.gpus, doctor.doctor, heal.heal, fleet.destroy, describe.schema,
+    control.start, control.stop, control.restart, control.logs, control.env, pull.pull, pull.key, store.models,
+    store.prune, past.history, past.rollback, describe.gpus, doctor.doctor, heal.heal, fleet.destroy, describe.schema,
 )  # fmt: skip
 """In the order in which a person meets them."""
 

@@ -1,4 +1,4 @@
-"""The command that gets models: pull."""
+"""The commands that get models: pull, key."""
 
 import click
 
@@ -39,3 +39,21 @@ def pull(settings: Settings, words: tuple[str, ...], timeout: float) -> Result:
         data={"models": [pulled.data(each) for each in found]},
         text=pulled.text(found),
     )
+
+
+@command
+def key(settings: Settings) -> Result:
+    """Print the key by which registries know this host.
+
+    Its public half: tell it to your account at the registry, for private and gated models, and write
+    `pull: {identity: true}` in the spec. The key is made where there is none yet.
+    """
+    from ollamactl import pull as puller
+    from ollamactl import pulled
+    from ollamactl.output import Progress
+
+    host = settings.host(running=True)
+    with Progress(enabled=settings.output == "human" and not settings.quiet) as tell:
+        found, made = puller.key(host, pulled.installed(host), tell)
+    data = {"public": found.public(), "path": found.path}
+    return Result(command="key", changed=made, data=data, text=found.public())

@@ -19,6 +19,7 @@ from ollamactl.model import Pull
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.protocols import Job, JobDone
 from ollamactl.pulling import unit
+from ollamactl.pulling.identity import Key
 from ollamactl.pulling.moment import Moment, Phase, PullError, read, stalled
 from ollamactl.pulling.staging import Staging
 from ollamactl.units.unitfile import quote_env_file
@@ -98,9 +99,11 @@ _LOG = "its log: journalctl -u ollamactl-pull"
 
 @contextmanager
 def running(
-    manager: Manager, binary: str, settings: Pull, staging: Staging, blobs: str, folder: str
+    manager: Manager, binary: str, settings: Pull, staging: Staging, blobs: str, folder: str, key: Key
 ) -> Iterator[Server]:
     """The server while the block runs; `folder` is made for its pipe and its variables, and removed.
+
+    `key` is what registries know it by, where the settings want one to stay; it is made where there is none.
 
     It ends with this process, too, whatever ends that. Raises HostError where it does not come up.
     """
@@ -109,8 +112,12 @@ def running(
     address, port = _address()
     life = _lay_out(places, staging, blobs, binary, _variables(places, settings, staging, address, port, user))
     try:
+        if settings.identity:
+            key.lend(places.home)
         _start(unit.command(places, binary, user=user, key=settings.identity))
         _wait(manager, address, port)
+        if settings.identity:
+            key.keep(places.home)
         yield Server(address, port, staging)
     finally:
         _stop(manager)

@@ -162,6 +162,6 @@ def _properties(places: Places, binary: str, *, user: bool, key: bool) -> Iterat
     yield f"BindPaths={places.models}:{MODELS}"
     yield f"BindReadOnlyPaths={places.blobs}:{BLOBS}"
     if key:
-        yield f"BindReadOnlyPaths={places.home}:{_HOME}"
+        yield f"BindPaths={places.home}:{_HOME}"
     if hidden(binary):
         yield f"BindReadOnlyPaths={places.program}:{_PROGRAM} -{places.libraries}:{_LIBRARIES}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.depot import REGISTRY, UNIT, Depot, depot
+from tests.system.depot import GATE, REGISTRY, UNIT, Depot, depot
 from tests.system.fleethost import SPEC, STORE, FleetHost, drop_in, edited, unit
 
 FLEET = f"""
@@ -168,6 +168,27 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(there: Depot) -> Non
     assert found, ran.errors
     assert (found[1], int(found[2]) > 45, int(found[3]) > 15) == (model, True, True)
     assert ran.hints == ["make room: df -h /mnt/small/models"]
+
+
+def test_a_private_model_comes_with_the_key_that_stays_and_with_no_other(there: Depot) -> None:
+    model = there.heavy("private", 1_000_000).replace(REGISTRY, GATE)
+    spec = edited(FLEET, f'insecure: "{REGISTRY}"', f"insecure: [{REGISTRY}, {GATE}]")
+    there.spec(spec)
+    first = there.json("key")
+    public = first.envelope["data"]["public"]
+    there.machine.write("/srv/front/key", public)
+
+    stranger = there.json("pull", model)
+    there.spec(edited(spec, "pull: {", "pull: {identity: true, "))
+    known, second = there.json("pull", model), there.json("key", user="nobody")
+
+    assert (stranger.code, "does not let us have" in stranger.errors[0]) == (1, True)
+    assert stranger.hints[0].endswith("tell your account there `sudo ollamactl key`")
+    assert (known.code, known.changed) == (0, True), known.errors
+    assert (first.changed, second.changed, second.envelope["data"]["public"]) == (True, False, public)
+    path = first.envelope["data"]["path"]
+    assert there.machine.run(["stat", "--format=%U %a", path]).stdout == "root 600\n"
+    assert "PRIVATE" not in there.machine.journal(UNIT)
 
 
 def test_a_registry_that_is_down_is_told_and_a_second_pull_waits_for_the_first(there: Depot) -> None:

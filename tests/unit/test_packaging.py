@@ -51,7 +51,7 @@ def test_the_package_depends_on_what_pip_would_install() -> None:
 
 def test_the_scripts_of_the_package_know_every_place_of_the_programs() -> None:
     purge, removal = (DEBIAN / "postrm").read_text(), (DEBIAN / "prerm").read_text()
-    inside = (LAYOUT.views, LAYOUT.secrets, LAYOUT.metrics, LAYOUT.generations)
+    inside = (LAYOUT.views, LAYOUT.secrets, LAYOUT.metrics, LAYOUT.generations, LAYOUT.identity)
     names = [path.replace(LAYOUT.state_dir, "$state") for path in inside]
     for word in (
         TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER, DROP_IN, f"dir={LAYOUT.unit_dir}\n", f"state={LAYOUT.state_dir}\n",

@@ -50,7 +50,7 @@ def test_its_program_and_its_key_are_shown_where_the_unit_would_not_see_them() -
 
     assert words[-1] == "/run/ollamactl-pull/bin/ollama"
     assert any(word.startswith("--property=BindReadOnlyPaths=/run/x/program:") for word in words)
-    assert "--property=BindReadOnlyPaths=/run/x/home:/run/ollamactl-pull/home" in words
+    assert "--property=BindPaths=/run/x/home:/run/ollamactl-pull/home" in words
     assert unit.command(places, "/home/me/$1/bin/ollama", user=True, key=True)[-1] == "/home/me/$$1/bin/ollama"
     assert unit.libraries("/home/me/bin/ollama") == "/home/me/lib/ollama"
     homes = [unit.home(places, user=user, key=key) for user in (False, True) for key in (False, True)]
