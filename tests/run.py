@@ -135,7 +135,6 @@ def package() -> int:
 
 def package_checked() -> int:
     """What Debian asks of a package, on both suites."""
-    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm"], cwd=CHECKOUT, check=True)
     return pytest("tests/package")
 
 

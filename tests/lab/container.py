@@ -84,19 +84,22 @@ class Container(Files):
         binds: Mapping[str, Path] | None = None,
         extra_layers: Sequence[Path] = (),
         host_network: bool = False,
+        base: Sequence[Path] = (),
     ) -> Iterator[Container]:
         """Boot `suite` ("bookworm" or "sid") and end it, whatever happens, at the end of the `with` block.
 
         `store` puts the tiny models into /var/lib/ollama/models (root's, writable; `tests.lab.models.MODELS`).
         `binds` are read-only binds, path in the container -> path on the host.  `extra_layers` are directories
         laid over the root, the first uppermost.  `host_network` shares the host's network: for downloads, not for
-        tests, because two such containers share their ports.  Builds in the cache what is missing.
+        tests, because two such containers share their ports.  `base` are other layers to boot from than the suite's
+        root, and then nothing of the lab is laid over them.  Builds in the cache what is missing.
         Raises LabError when it does not boot, with what it printed on its console.
         """
         need_root()
         from tests.lab.models import store_layer  # models are made in a container, so that module imports this one
 
-        stack = [*extra_layers, *([store_layer()] if store else []), *layers(), *root_layers(suite)]
+        lab = base or [*layers(), *root_layers(suite)]
+        stack = [*extra_layers, *([store_layer()] if store else []), *lab]
         sandbox = Sandbox(stack)
         container = cls(suite, sandbox, binds=binds or {}, host_network=host_network)
         try:

@@ -26,7 +26,8 @@ TOOLS = (
 """What a build without tests runs. Of build-essential the compilers are left out: nothing is compiled."""
 CHECKS = (
     "build-essential", "python3-httpx", "python3-hypothesis", "python3-jinja2", "python3-pystemd", "python3-pytest",
-    "python3-pytest-xdist", "python3-rich", "systemd", "lintian", "groff-base", "faketime",
+    "python3-pytest-xdist", "python3-rich", "systemd", "lintian", "groff-base", "faketime", "piuparts", "autopkgtest",
+    "systemd-sysv", "dbus", "iproute2",
 )  # fmt: skip
 """What a build with tests needs besides, and what looks at its result."""
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "USER": BUILDER}

@@ -111,11 +111,13 @@ def above(path: str) -> set[str]:
 def test_purging_at_once_leaves_what_others_put_there(package: Path) -> None:
     with plain_machine(package) as host:
         install(host, package)
+        store = host.files(STORE)
         host.applied(FLEET)
         override, foreign = f"{UNITS}/ollama@mistral.service.d/override.conf", f"{UNITS}/ollama@mine.service"
         host.machine.write(override, "[Service]\nNice=5\n")
         host.machine.write(foreign, "[Service]\nExecStart=/bin/sleep infinity\n")
         host.machine.write(f"{STATE}/notes", "mine\n")
+        host.machine.write("/var/lib/ollama/.ollamactl-pull/models/blobs/sha256-0-partial", "unfinished")
         host.machine.run("systemctl daemon-reload && systemctl start ollama@mine")
 
         said = removed(host, "purge")
@@ -126,6 +128,8 @@ def test_purging_at_once_leaves_what_others_put_there(package: Path) -> None:
         assert not host.machine.exists(drop_in("mistral"))
         assert list(host.files(STATE)) == [f"{STATE}/notes"]
         assert not host.machine.exists("/var/lib/ollamactl-instances")
+        assert not host.machine.exists("/var/lib/ollama/.ollamactl-pull")
+        assert host.files(STORE) == store
 
 
 def test_removal_waits_for_an_ollamactl_that_is_at_work(package: Path) -> None:

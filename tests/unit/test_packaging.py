@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import textwrap
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from ollamactl.facts import Layout
 from ollamactl.files import MARKER
 from ollamactl.host.unitdir import DROP_IN
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE
-from ollamactl.spec import schema
+from ollamactl.pulling import staging
+from ollamactl.pulling import unit as pull
+from ollamactl.spec import schema, specfile
 
 TOP = Path(__file__).parents[2]
 DEBIAN = TOP / "debian"
@@ -55,10 +58,10 @@ def test_the_scripts_of_the_package_know_every_place_of_the_programs() -> None:
     names = [path.replace(LAYOUT.state_dir, "$state") for path in inside]
     for word in (
         TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER, DROP_IN, f"dir={LAYOUT.unit_dir}\n", f"state={LAYOUT.state_dir}\n",
-        LAYOUT.instance_state, LAYOUT.run_dir, LOCK, PULL_LOCK, *names,
+        LAYOUT.instance_state, f"/{staging.NAME}", LAYOUT.run_dir, LOCK, PULL_LOCK, *names,
     ):  # fmt: skip
         assert word in purge, word
-    for word in (TARGET, DROP_IN, LOCK, f"dir={LAYOUT.unit_dir}\n"):
+    for word in (TARGET, DROP_IN, LOCK, pull.UNIT, f"dir={LAYOUT.unit_dir}\n"):
         assert word in removal, word
     pattern = f"'^{re.escape(MARKER)}'".replace("\\ ", " ").replace("\\#", "#")
     assert pattern in purge
@@ -102,3 +105,10 @@ def test_each_shell_gets_its_completion(tmp_path: Path) -> None:
     assert "_OLLAMACTL_COMPLETE=bash_complete" in (folder / "bash/ollamactl").read_text()
     assert (folder / "zsh/_ollamactl").read_text().startswith("#compdef ollamactl\n")
     assert "_OLLAMACTL_COMPLETE=fish_complete" in (folder / "fish/ollamactl.fish").read_text()
+
+
+@pytest.mark.parametrize("group", ["workstations", "gpu_servers"])
+def test_the_fleets_of_the_example_inventory_are_right(group: str) -> None:
+    text = (TOP / f"packaging/ansible/inventory/group_vars/{group}.yml").read_text()
+    spec = textwrap.dedent(text.partition("ollamactl_fleet:\n")[2])
+    assert specfile.load(spec.encode(), name=group).fleet.instances
