@@ -63,6 +63,9 @@ def render(
 @spec_argument
 @click.option("--diff", is_flag=True, help="Show each file's change.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when there is something to do.")
+@click.option(
+    "--as", "home", metavar="PATH", default="", help="Take SPEC for the one at PATH, which it is about to replace."
+)
 @replace_option
 @systemd_option("With --root: the image's systemd; without it 252.")
 @pull_option
@@ -72,6 +75,7 @@ def plan(
     spec: str | None,
     diff: bool,
     exit_code: bool,
+    home: str,
     replace: bool,
     systemd_version: int | None,
     only: tuple[str, ...],
@@ -79,7 +83,8 @@ def plan(
 ) -> Result:
     """Show what apply would do, step by step, and why."""
     host = settings.target(systemd_version)
-    return _plan(host, "plan", spec, diff=diff, exit_code=exit_code, replace=replace, only=only, pulling=pull)
+    how = {"diff": diff, "exit_code": exit_code, "replace": replace, "pulling": pull}
+    return _plan(host, "plan", spec, only=only, home=home, **how)
 
 
 def _plan(
@@ -92,11 +97,13 @@ def _plan(
     replace: bool,
     only: tuple[str, ...],
     pulling: bool,
+    home: str = "",
 ) -> Result:
     from ollamactl import report, workflow
     from ollamactl.spec import source
 
-    planned = workflow.plan(host, source.read(spec), only=only, replacing=replace, pulling=pulling)
+    wanted = source.read(spec, home=home)
+    planned = workflow.plan(host, wanted, only=only, replacing=replace, pulling=pulling)
     steps = planned.plan
     code = ExitCode.DRIFT if exit_code and steps.changes else ExitCode.OK
     text = report.plan_text(steps, diff=diff)

@@ -22,9 +22,10 @@ class Source:
     data: bytes
 
 
-def read(path: str | None) -> Source:
+def read(path: str | None, *, home: str = "") -> Source:
     """The text at a path, on standard input (`-`), or at the first of the usual places.
 
+    `home` is where it will lie: what is planned for it there is planned for it now.
     Raises UsageError where there is no spec, NotPermitted where the caller may not read it, and SpecError where it
     cannot be read at all.
     """
@@ -38,9 +39,9 @@ def read(path: str | None) -> Source:
     try:
         if path == "-":
             with open(0, "rb", closefd=False) as stream:
-                return Source(name="<stdin>", data=stream.read(_MAX_BYTES))
+                return Source(name="<stdin>", path=_absolute(home), data=stream.read(_MAX_BYTES))
         with Path(path).open("rb") as stream:
-            return Source(name=path, path=str(Path(path).absolute()), data=stream.read(_MAX_BYTES))
+            return Source(name=path, path=_absolute(home or path), data=stream.read(_MAX_BYTES))
     except PermissionError as error:
         raise NotPermitted(
             f"{path}: only its owner may read this spec", hint="type the same command with sudo"
@@ -48,6 +49,10 @@ def read(path: str | None) -> Source:
     except OSError as error:
         problem = Problem(path=path, message=f"cannot read the spec: {error.strerror}", hint="name another file")
         raise SpecError([problem]) from error
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _there(name: str) -> bool:

@@ -57,6 +57,8 @@ def test_plan_and_dry_run_and_diff_show_and_change_nothing(host: FleetHost) -> N
         f"--- a{drop_in('two')}", f"+++ b{drop_in('two')}",
         "-Environment=OLLAMA_CONTEXT_LENGTH=8192", "+Environment=OLLAMA_CONTEXT_LENGTH=4096",
     ]  # fmt: skip
+    same = host.machine.run(f"cat {SPEC} | ollamactl plan - --as {SPEC} --output json").stdout
+    assert json.loads(same)["data"]["steps"] == plan.envelope["data"]["steps"], "as a spec that is about to lie there"
     assert (host.files(), host.reloads(), host.invocations("one", "two")) == before
 
 

@@ -18,6 +18,13 @@ def test_a_path_is_absolute_and_a_link_stays_one(tmp_path: Path, monkeypatch: py
     assert (found.name, found.path, found.data) == ("current.yaml", f"{tmp_path}/current.yaml", b"version: 1\n")
 
 
+def test_a_spec_can_be_taken_for_the_one_that_it_will_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new.yaml").write_text("version: 1\n")
+    monkeypatch.chdir(tmp_path)
+    found = source.read("new.yaml", home="fleet.yaml")
+    assert (found.name, found.path) == ("new.yaml", f"{tmp_path}/fleet.yaml")
+
+
 def test_two_paths_are_one_spec_where_they_are_one_file(tmp_path: Path) -> None:
     one, link, hard, other = (str(tmp_path / name) for name in ("one", "link", "hard", "other"))
     for path in (one, other):
