@@ -119,7 +119,10 @@ def demo() -> int:
 def bench() -> int:
     """The speed table."""
     subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "bookworm"], cwd=CHECKOUT, check=True)
-    return subprocess.run([PYTHON, "-m", "tests.bench"], cwd=CHECKOUT).returncode
+    found = [
+        subprocess.run([PYTHON, "-m", name], cwd=CHECKOUT).returncode for name in ("tests.bench", "tests.bench.pull")
+    ]
+    return max(found)
 
 
 def soak() -> int:
