@@ -1,4 +1,4 @@
-"""How fast a pull is beside `ollama pull` of the same from the same registry, and what ollamactl itself takes of memory.
+"""How fast a pull is beside `ollama pull` of the same from the same registry, and the memory that ollamactl takes.
 
 `make bench` runs it; both in one container, in turns, each into an empty store of its own. The registry sends what a
 gigabit carries, or, for the row without a limit, all that it can from memory: there only the start of a unit counts.
