@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 
+from tests.system.depot import REGISTRY, UNIT, depot
 from tests.system.fleethost import REAL, STORE, FleetHost, Ran, edited
 
 FLEET = """
@@ -154,3 +155,39 @@ def test_a_store_that_is_used_whole_or_not_understood_keeps_its_models(host: Fle
     host.machine.run(["systemctl", "stop", "pulling"])
     assert (busy.code, busy.changed) == (1, False)
     assert names(prune(host, "--yes")) == ["acme/coder:7b", "nomic-embed-text:v1.5", "qwen:latest"]
+
+
+def test_nothing_goes_beside_a_pull_and_what_a_killed_one_left_does() -> None:
+    with depot() as host:
+        spec = edited(FLEET, "version: 1", f'version: 1\n    pull: {{insecure: "{REGISTRY}"}}')
+        host.applied(spec)
+        model = host.heavy("heavy", 60_000_000)
+        before = host.files(STORE)
+        host.order(rate=20_000_000)
+        with host.machine.popen(["ollamactl", "pull", model, "-o", "json"], stderr=subprocess.PIPE) as pull:
+            assert pull.stderr is not None
+            next(line for line in pull.stderr if json.loads(line)["completed"] > 20_000_000)
+            busy = prune(host, "--yes", "--older-than", "0s")
+            host.machine.run(["pkill", "-KILL", "-f", "ollamactl pull"])
+        host.wait_for(lambda: not host.machine.run(["systemctl", "list-units", "--no-legend", UNIT]).stdout)
+
+        assert (busy.code, busy.changed) == (1, False)
+        assert f"ollamactl pull {model}" in busy.errors[0]
+        assert {
+            path: words for path, words in host.files(STORE).items() if path in before and "folder" not in words
+        } == {path: words for path, words in before.items() if "folder" not in words}
+        young, shown = prune(host, "--dry-run"), prune(host, "--dry-run", "--older-than", "0s")
+        parts = [row for row in shown.envelope["data"]["blobs"] if row["name"].startswith(".ollamactl-pull/")]
+        assert [row["part"] for row in parts] == [True] * len(parts)
+        assert sum(row["size"] for row in parts) > 1_000_000
+        assert not [row for row in young.envelope["data"]["blobs"] if row["part"]]
+        assert prune(host, "--yes", "--older-than", "0s", "--keep", "qwen").code == 0
+        assert not host.machine.run(f"find {STORE} -name '*-partial*'").stdout
+        host.order()
+        assert host.json("pull", model).code == 0
+        assert (needed(host) <= blobs(host), host.digest(f"{model.rpartition(':')[0]}:latest") is not None) == (
+            True,
+            True,
+        )
+        assert names(prune(host, "--yes")) == [f"{model.rpartition(':')[0]}:latest", "qwen:latest"]
+        assert (blobs(host) - {".ollamactl-pull"}, host.json("verify").code) == (needed(host), 0)
