@@ -1,5 +1,6 @@
 """Removing from the fleet's store what nobody needs: shown first, decided anew with the locks held, noted down."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from ollamactl.errors import HostError, Problem, Severity
 from ollamactl.facts import Manifest
 from ollamactl.files import ObservedFile
 from ollamactl.history import History
-from ollamactl.host import journalwriter
+from ollamactl.host import journalwriter, rivals
 from ollamactl.host.observe import Host
 from ollamactl.manifest import short
 from ollamactl.model import Fleet, Instance, Store
@@ -50,7 +51,7 @@ def look(host: Host, *, keep: Collection[str], older: float) -> Prune:
     wanted, notes = _needs(host, fleet, there)
     with folder.opened(fleet.models_dir) as held:
         contents = held.contents()
-    found = [*notes, *_unreadable(contents, fleet.models_dir), *_others(fleet)]
+    found = [*notes, *_unreadable(contents, fleet.models_dir), *_others(fleet), *_services(host, fleet)]
     if wanted.whole:
         message = f"{wanted.whole} serves the whole store, so every model in it is in use"
         found.append(Problem(message=message, path="store", severity=Severity.NOTE))
@@ -136,6 +137,21 @@ def _others(fleet: Fleet) -> Iterator[Problem]:
             path=fleet.models_dir,
             message=f"{who} uses this store, too, and may be pulling: nothing of it is removed",
             hint="end it first, then the same command again",
+        )
+
+
+def _services(host: Host, fleet: Fleet) -> Iterator[Problem]:
+    """Services that do not run, but would miss what goes: theirs is the whole store."""
+    for rival in rivals.read(host.manager):
+        if rival.up or os.path.realpath(fleet.models_dir) not in rival.stores:
+            continue
+        systemctl = "systemctl --user" if host.user else "sudo systemctl"
+        when = "is started at boot" if rival.enabled else "may be started again"
+        yield Problem(
+            path=rival.unit,
+            severity=Severity.ERROR if rival.enabled else Severity.WARNING,
+            message=f"it {when}, and serves every model of {fleet.models_dir}",
+            hint=f"if nobody needs it: {systemctl} {'disable' if rival.enabled else 'mask'} {rival.unit}",
         )
 
 

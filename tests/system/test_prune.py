@@ -154,7 +154,16 @@ def test_a_store_that_is_used_whole_or_not_understood_keeps_its_models(host: Fle
     busy = prune(host, "--yes")
     host.machine.run(["systemctl", "stop", "pulling"])
     assert (busy.code, busy.changed) == (1, False)
-    assert names(prune(host, "--yes")) == ["acme/coder:7b", "nomic-embed-text:v1.5", "qwen:latest"]
+    service = f"[Service]\nExecStart={REAL} serve\nEnvironment=OLLAMA_MODELS={STORE} OLLAMA_HOST=127.0.0.1:11999\n"
+    host.machine.write("/etc/systemd/system/ollama.service", f"{service}[Install]\nWantedBy=multi-user.target\n")
+    host.machine.run("systemctl daemon-reload; systemctl enable ollama")
+    boot = prune(host, "--yes")
+    host.machine.run(boot.hints[0].removeprefix("if nobody needs it: sudo "))
+    asleep = prune(host, "--yes")
+    why = f"and serves every model of {STORE}"
+    assert (boot.code, boot.errors) == (1, [f"ollama.service: it is started at boot, {why}"])
+    assert (asleep.code, [note for note in asleep.notes if why in note]) == (0, [f"it may be started again, {why}"])
+    assert names(asleep) == ["acme/coder:7b", "nomic-embed-text:v1.5", "qwen:latest"]
 
 
 def test_nothing_goes_beside_a_pull_and_what_a_killed_one_left_does() -> None:

@@ -58,6 +58,9 @@ def target(fleet: Fleet) -> str:
         ({"backend": Backend.CUDA}, ("backend auto -> cuda",)),
         ({"binary": "/opt/ollama"}, ("binary ollama.binary -> /opt/ollama",)),
         ({"description": "Chat"}, ("description none -> Chat",)),
+        ({"digests": (("x", "ab" * 32),)}, ("models x -> x@abababababab",)),
+        ({"aliases": (("gpt-4o:latest", "x"),)}, ("aliases none -> gpt-4o:latest (x)",)),
+        ({"preload": ("x",)}, ("preload none -> x",)),
         ({"after": ("a.service", "b.service")}, ("after a.service -> a.service b.service",)),
         ({"environment": (("FOO", "b c"), ("HF_TOKEN", "hf_1"))}, ('environment FOO "a" -> "b c"',)),
         ({"environment": (("HF_TOKEN", "hf_2"),)}, ("environment HF_TOKEN changed", 'environment FOO "a" removed')),
@@ -170,3 +173,9 @@ def test_the_digest_of_an_instance_follows_its_own_models_only() -> None:
     fleet = Fleet(instances=(BASE,))
     assert render(fleet, of_x) == render(fleet, of_y)
     assert render(fleet, of_x) != render(fleet, newer)
+
+
+def test_another_name_and_a_fixed_version_need_no_restart_but_preloading_does() -> None:
+    text = digest(drop_in(BASE))
+    assert digest(drop_in(replace(BASE, aliases=(("gpt-4o:latest", "x"),), digests=(("x", "ab" * 32),)))) == text
+    assert digest(drop_in(replace(BASE, preload=("x",)))) != text
