@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -97,15 +98,15 @@ class Progress:
             self._transfer = None
         self._states[instance or "fleet"] = words
         if self._live is None:
-            self._live = _live()
-        self._live.update(self._table(), refresh=True)
+            self._live = _live(self._table)
+        self._live.refresh()
 
     def _table(self) -> Any:
         from rich.table import Table
         from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
-        for instance, words in sorted(self._states.items()):
+        for instance, words in sorted({**self._states}.items()):  # a copy: the clock draws from a thread of its own
             table.add_row(Text(instance), Text(words))  # as it stands: brackets would be markup
         table.caption = f"{time.monotonic() - self._started:.0f} s"
         return table
@@ -195,11 +196,18 @@ def _bars() -> "Bars":
     return bars
 
 
-def _live() -> "Live":
+def _live(table: Callable[[], Any]) -> "Live":
+    """Drawn anew each second: whoever waits for a model to load sees the time go by."""
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
-    live = Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    live = Live(
+        get_renderable=table,
+        console=Console(stderr=True),
+        transient=True,
+        refresh_per_second=1,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
     live.start()
     return live
