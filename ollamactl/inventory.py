@@ -105,9 +105,13 @@ def _has(
 _HEAD = ("MODEL", "DIGEST", "SIZE", "SERVED BY")
 
 
-def table(stocks: Sequence[Stock], *, verbose: bool = False) -> str:
-    """A block a store; `verbose` writes digests as a spec takes them."""
-    return "\n\n".join(_block(stock, verbose) for stock in stocks)
+def table(stocks: Sequence[Stock], *, verbose: bool = False, prune: str = "") -> str:
+    """A block a store; `verbose` writes digests as a spec takes them, `prune` is the command that removes models."""
+    blocks = [_block(stock, verbose) for stock in stocks]
+    unused = sum(row.unused for stock in stocks if stock.fleets for row in stock.versions)
+    if unused and prune:
+        blocks.append(f"{unused} of the fleet's store {'is' if unused == 1 else 'are'} unused; what may go: {prune}")
+    return "\n\n".join(blocks)
 
 
 def _block(stock: Stock, verbose: bool) -> str:

@@ -20,7 +20,7 @@ def models(settings: Settings) -> Result:
         command="models",
         problems=problems,
         data={"stores": [inventory.data(each) for each in stocks]},
-        text=inventory.table(stocks, verbose=settings.verbose),
+        text=inventory.table(stocks, verbose=settings.verbose, prune=settings.typed("prune")),
     )
 
 

@@ -52,12 +52,13 @@ def test_models_are_listed_with_those_of_other_stores(host: FleetHost) -> None:
     before = host.json("models").envelope["data"]["stores"]
     host.applied(FLEET.replace("DIGEST", digest(host, "llama3")))
     told = host.machine.run(["ollamactl", "models"], user="nobody").stdout
-    ours, other = told.split("\n\n")
+    ours, other, last = told.split("\n\n")
 
     assert [(row["path"], row["fleet"], len(row["models"])) for row in before] == [(STORE, False, 5), (stock, False, 5)]
     assert ours.splitlines()[0].startswith(f"{STORE}: the fleet's store, ")
     assert [line.split()[4:] for line in ours.splitlines() if "llama3:latest" in line] == [["fixed,", "loose"]]
     assert other.splitlines()[0].startswith(f"{stock}: another store, ")
+    assert last == "3 of the fleet's store are unused; what may go: sudo ollamactl prune\n"
 
 
 def test_a_tag_that_moves_restarts_only_who_serves_it_and_leaves_alone_who_is_fixed(host: FleetHost) -> None:

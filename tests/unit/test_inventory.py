@@ -83,3 +83,11 @@ def test_nobody_knows_who_uses_another_store() -> None:
     assert inventory.data(stock)["models"][0]["unused"] is None
     assert inventory.table([Stock(path="/none", versions=(), fleets=True)]) == "/none: the fleet's store, no models"
     assert Version(model="m", digest=A, stored=True).unused
+
+
+def test_who_has_models_that_nobody_uses_is_told_of_prune() -> None:
+    rows = inventory.stored({"m:latest": version("m:latest", A)})
+    words = "1 of the fleet's store is unused; what may go: sudo ollamactl prune"
+    ours, other = (Stock(path="/m", versions=rows, fleets=fleets) for fleets in (True, False))
+    assert inventory.table([ours], prune="sudo ollamactl prune").splitlines()[-1] == words
+    assert "unused" not in inventory.table([other], prune="sudo ollamactl prune")
