@@ -107,6 +107,19 @@ def test_each_server_lists_its_models_and_changes_none(ada: Ada) -> None:
     assert ada.host.files(store) == before
 
 
+def test_what_no_model_of_hers_refers_to_goes(ada: Ada) -> None:
+    orphan = f"/home/ada/.ollama/models/blobs/sha256-{'a' * 64}"
+    ada.user.run(["touch", orphan])
+
+    listed, pruned = ada.ollamactl("models"), ada.ollamactl("prune", "--yes", "--older-than", "0s")
+
+    assert [row["fleet"] for row in listed["data"]["stores"]][:1] == [True]
+    assert (pruned["code"], pruned["data"]["models"]) == (0, [])
+    assert orphan.rpartition("/")[2] in [row["name"] for row in pruned["data"]["blobs"]]
+    assert not ada.host.machine.path(orphan).exists()
+    assert ada.ollamactl("verify")["code"] == 0
+
+
 def test_a_secret_is_in_a_file_of_hers_alone(ada: Ada) -> None:
     file = "/home/ada/.local/state/ollamactl/secrets/two.env"
 
