@@ -111,7 +111,7 @@ EDGE = {
     "doctor.places",
     "doctor.services",
     "drain",
-    *below("gate", "backend client clock exchange gate"),
+    *below("gate", "backend client clock descriptors exchange gate units waking"),
     "healing.memory",
     "healing.pulse",
     "history",
@@ -163,6 +163,8 @@ EDGE = {
 SHELL = {
     "compiled",
     "execute",
+    "gate.__main__",
+    "gate.service",
     "heal",
     "operate",
     "output",
@@ -262,7 +264,7 @@ def test_an_edge_knows_nothing_of_commands(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(PURE | EDGE | SHELL))
 def test_nothing_below_the_command_line_knows_it(module: str) -> None:
     assert not {name for name in ours(module) if name.startswith("cli")}
-    assert "sys.exit" not in MODULES[module].read_text()
+    assert "sys.exit" not in MODULES[module].read_text() or module == "gate.__main__"
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))

@@ -10,10 +10,11 @@ from ollamactl.gate import forward
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.body import Body, Chunked, Counted
 from ollamactl.gate.clock import NEVER, Clock
-from ollamactl.gate.decide import Listener, Refuse, decide
+from ollamactl.gate.decide import Listener, Refuse, Wake, decide
 from ollamactl.gate.exchange import Exchange
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
+from ollamactl.gate.waking import Waker
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time (socket(7))."""
@@ -26,6 +27,7 @@ class Door(Protocol):
     clock: Clock
     limits: Limits
     listener: Listener
+    waker: Waker | None
 
     def left(self, client: "Client") -> None:
         """One is gone."""
@@ -44,6 +46,7 @@ class Client(asyncio.Protocol):
         self._full = False  # it does not take what we have for it
         self._half_closed = False  # it sends no more, and still listens, or is gone
         self._lingering = False
+        self.last = False  # no other request is taken
         self.deadline = NEVER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,7 +90,8 @@ class Client(asyncio.Protocol):
             self.refuse(error.status, error.text)
 
     def _begin(self, head: RequestHead) -> None:
-        decision = decide(head, self._door.listener)
+        waker = self._door.waker
+        decision = decide(head, self._door.listener, awake=waker is None or waker.is_awake)
         if isinstance(decision, Refuse):
             close = not (head.keep and head.length == 0)
             self._answer(decision.status, decision.text, head, close=close)
@@ -103,8 +107,8 @@ class Client(asyncio.Protocol):
         else:
             self._body = body
             self.deadline = self._clock.now + self._limits.body_seconds
-        self._exchange = Exchange(self, head, self._door.pool)
-        self._exchange.start(content, done=body.done)
+        self._exchange = Exchange(self, head, self._door.pool, waker)
+        self._exchange.start(content, done=body.done, wake=isinstance(decision, Wake))
 
     def _take_body(self, data: bytes) -> None:
         body, exchange = self._body, self._exchange
@@ -122,10 +126,16 @@ class Client(asyncio.Protocol):
         if content or body.done:
             exchange.body(content, done=body.done)
 
+    def drain(self) -> None:
+        """Ends the connection, after the answer that is under way if there is one."""
+        self.last = True
+        if self._exchange is None and not self._lingering:
+            self._transport.close()
+
     def ended(self, *, close: bool) -> None:
         """The answer has been sent, and the next request's turn has come."""
         self._exchange = None
-        if close or (self._half_closed and not self._buffer):
+        if close or self.last or (self._half_closed and not self._buffer):
             self._linger()
             return
         self.server_full(full=False)
@@ -138,12 +148,14 @@ class Client(asyncio.Protocol):
         seconds = self._limits.head_seconds if self._buffer else self._limits.idle_seconds
         self.deadline = self._clock.now + seconds
 
-    def refuse(self, status: int, text: str, *, close: bool = True) -> None:
+    def refuse(self, status: int, text: str, *, close: bool = True, retry_after: int = 0) -> None:
         """Says why there is no answer."""
-        self._answer(status, text, self._exchange.head if self._exchange else None, close=close)
+        head = self._exchange.head if self._exchange else None
+        self._answer(status, text, head, close=close, retry_after=retry_after)
 
-    def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool) -> None:
-        self.write(forward.refusal(status, text, date=formatdate(usegmt=True), to=head, close=close))
+    def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool, retry_after: int = 0) -> None:
+        date = formatdate(usegmt=True)
+        self.write(forward.refusal(status, text, date=date, to=head, close=close, retry_after=retry_after))
         self.ended(close=close)
 
     def _linger(self) -> None:

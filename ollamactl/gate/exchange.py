@@ -7,13 +7,20 @@ from ollamactl.gate import forward
 from ollamactl.gate.backend import Backend, Pool
 from ollamactl.gate.body import LAST_CHUNK, chunk
 from ollamactl.gate.message import AnswerHead, RequestHead
+from ollamactl.gate.waking import Waker
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """What may be asked twice (RFC 9110, 9.2.1)."""
 
+_RETRY_SECONDS = 10
+"""Retry-After of a server that did not wake up."""
+
 
 class Asker(Protocol):
     """The client's connection."""
+
+    last: bool
+    """It takes no other request."""
 
     def write(self, data: bytes) -> None:
         """Sends it."""
@@ -21,7 +28,7 @@ class Asker(Protocol):
     def ended(self, *, close: bool) -> None:
         """The answer has been sent as a whole."""
 
-    def refuse(self, status: int, text: str, *, close: bool) -> None:
+    def refuse(self, status: int, text: str, *, close: bool, retry_after: int = 0) -> None:
         """There is none: the gate says why."""
 
     def cut(self) -> None:
@@ -35,12 +42,14 @@ class Exchange:
     """Carries a request to a server, and its answer back; neither is kept for longer than the other side needs."""
 
     __slots__ = ("_again", "_backend", "_begun", "_chunked", "_client", "_close", "_connecting", "_held", "_kept",
-                 "_pool", "_sent", "head")  # fmt: skip
+                 "_pool", "_sent", "_waker", "_woken", "head")  # fmt: skip
 
-    def __init__(self, client: Asker, head: RequestHead, pool: Pool) -> None:
+    def __init__(self, client: Asker, head: RequestHead, pool: Pool, waker: Waker | None) -> None:
         self.head = head
         self._client = client
         self._pool = pool
+        self._waker = waker
+        self._woken = False  # it has waited for the server already
         self._backend: Backend | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._held: list[bytes] = []  # what waits for the server
@@ -51,18 +60,32 @@ class Exchange:
         self._chunked = False  # the client gets it in chunks
         self._close = False  # it is the last of the client's connection
 
-    def start(self, content: bytes, *, done: bool) -> None:
-        """Sends the request, with what there is of its body."""
+    def start(self, content: bytes, *, done: bool, wake: bool) -> None:
+        """Sends the request, with what there is of its body; first waits for the server where it has to `wake`."""
         data = forward.request(self.head, self._pool.host) + self._framed(content, done=done)
         self._sent = done
         if done and self.head.length == 0 and self.head.method in _SAFE:
             self._again = data
+        self._hold(data)
+        if wake and self._waker:
+            self._wait(self._waker)
+        else:
+            self.awake()
+
+    def _wait(self, waker: Waker) -> None:
+        self._woken = True
+        waker.wait(self)
+
+    def awake(self) -> None:
+        """The server listens, as far as is known."""
         if backend := self._pool.take(self):
-            self._held = [data]
             self.attach(backend)
         else:
-            self._hold(data)
             self._connecting = self._pool.connect(self)
+
+    def asleep(self, reason: str) -> None:
+        """It does not, and will not for this request."""
+        self._refuse(503, reason, retry_after=_RETRY_SECONDS)
 
     def body(self, content: bytes, *, done: bool) -> None:
         """Sends more of the request's body."""
@@ -96,9 +119,13 @@ class Exchange:
         backend.send(held[0] if len(held) == 1 else b"".join(held))
 
     def unreachable(self, reason: str) -> None:
-        """The server does not accept connections."""
+        """The server does not accept connections: where it can be woken, somebody has stopped it, or it has ended."""
         self._connecting = None
-        self._refuse(502, f"cannot be reached: {reason}")
+        if self._waker and not self._woken:
+            self._waker.slept()
+            self._wait(self._waker)
+        else:
+            self._refuse(502, f"the server at {self._pool.host.decode()} cannot be reached: {reason}")
 
     def answered(self, head: AnswerHead, content: bytes, *, done: bool) -> None:
         """Passes the answer's beginning on.
@@ -107,7 +134,9 @@ class Exchange:
         """
         self._again = None
         self._begun = True
-        self._close = not (self.head.keep and self._sent and forward.counts_itself(head, self.head))
+        self._close = self._client.last or not (
+            self.head.keep and self._sent and forward.counts_itself(head, self.head)
+        )
         data, self._chunked = forward.answer(head, self.head, close=self._close)
         self._pass(data, content, done=done)
 
@@ -144,11 +173,11 @@ class Exchange:
             self._hold(self._again)
             self._connecting = self._pool.connect(self)
         else:
-            self._refuse(502, f"gave no answer: {reason}")
+            self._refuse(502, f"the server at {self._pool.host.decode()} gave no answer: {reason}")
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, status: int, text: str, *, retry_after: int = 0) -> None:
         close = not (self.head.keep and self._sent)
-        self._client.refuse(status, f"the server at {self._pool.host.decode()} {text}", close=close)
+        self._client.refuse(status, text, close=close, retry_after=retry_after)
 
     def server_full(self, *, full: bool) -> None:
         """The server reads no further just now: then nor do we."""
@@ -166,6 +195,8 @@ class Exchange:
 
     def abandon(self) -> None:
         """The client is gone, or its request is nonsense: nobody wants the answer."""
+        if self._waker and self._woken:
+            self._waker.leave(self)
         if self._connecting:
             self._connecting.cancel()
             self._connecting = None

@@ -57,8 +57,11 @@ def counts_itself(head: AnswerHead, to: RequestHead) -> bool:
     return bool(to.minor) or head.length is not None or not has_body(head, to.method)
 
 
-def refusal(status: int, text: str, *, date: str, to: RequestHead | None = None, close: bool = True) -> bytes:
-    """An answer of the gate's own, in the form of Ollama's errors; `to` nobody where no request could be read."""
+def refusal(status: int, text: str, *, date: str, to: RequestHead | None, close: bool, retry_after: int) -> bytes:
+    """An answer of the gate's own, in the form of Ollama's errors; `to` nobody where no request could be read.
+
+    `retry_after` in seconds, 0 for none.
+    """
     body = json.dumps({"error": text}).encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -66,6 +69,8 @@ def refusal(status: int, text: str, *, date: str, to: RequestHead | None = None,
         "Content-Type: application/json; charset=utf-8",
         f"Content-Length: {len(body)}",
     ]
+    if retry_after:
+        lines.append(f"Retry-After: {retry_after}")
     if close:
         lines.append("Connection: close")
     elif to and not to.minor:

@@ -7,6 +7,7 @@ from ollamactl.gate.backend import Pool
 from ollamactl.gate.client import Client
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.waking import Waker
 
 _BACKLOG = 4096
 """Connections that the kernel accepts for us; it cuts that to net.core.somaxconn."""
@@ -15,12 +16,15 @@ _BACKLOG = 4096
 class Door:
     """One listener, and what lies behind it."""
 
-    def __init__(self, pool: Pool, clock: Clock, listener: Listener) -> None:
+    def __init__(self, pool: Pool, clock: Clock, listener: Listener, waker: Waker | None = None) -> None:
         self.pool = pool
         self.clock = clock
         self.listener = listener
+        self.waker = waker
         self.limits = pool.limits
         self.clients: set[Client] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
@@ -31,8 +35,19 @@ class Door:
     def _client(self) -> Client:
         client = Client(self)
         self.clients.add(client)
+        self._empty.clear()
         return client
+
+    async def close(self) -> None:
+        """Takes no more clients, and waits until those who are being answered have been."""
+        if self._server:
+            self._server.close()
+        for client in [*self.clients]:
+            client.drain()
+        await self._empty.wait()
 
     def left(self, client: Client) -> None:
         """One is gone."""
         self.clients.discard(client)
+        if not self.clients:
+            self._empty.set()

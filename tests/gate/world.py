@@ -11,6 +11,7 @@ from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
+from ollamactl.gate.waking import Waker
 
 Serve = Callable[["Served"], Awaitable[None]]
 PATIENCE = 20.0
@@ -104,17 +105,60 @@ class World:
         return b""
 
 
+class Sleeping:
+    """A unit, and the server that it starts once `may_listen` is set."""
+
+    def __init__(self, max_wait: float = PATIENCE) -> None:
+        self.max_wait = max_wait
+        self.starts = 0
+        self.may_listen = asyncio.Event()
+        self.failure = ""
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def place(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> tuple[str, int]:
+        """Keeps an address for it, on which nobody listens."""
+        self._accept = accept
+        with socket.create_server(("127.0.0.1", 0)) as kept:
+            host, port = kept.getsockname()
+        self._address = (str(host), int(port))
+        return self._address
+
+    async def start(self, unit: str) -> None:
+        """By the waker."""
+        self.starts += 1
+        self._tasks.append(asyncio.create_task(self._listen()))
+
+    async def _listen(self) -> None:
+        await self.may_listen.wait()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, *self._address)
+
+    async def hopeless(self, unit: str) -> str:
+        """By the waker."""
+        return self.failure
+
+    async def stop(self) -> None:
+        """Listens no longer."""
+        if self._server:
+            self._server.close()
+            self._server = None
+
+
 async def echo(served: Served) -> None:
     """Answers each request with its first line and body."""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head, body = await served.request()
-            await served.answer(head.partition(b" HTTP")[0] + b" " + body)
+            what = head.partition(b" HTTP")[0]
+            await served.answer(b"" if what.startswith(b"HEAD") else what + b" " + body)
 
 
 @asynccontextmanager
-async def world(serve: Serve = echo, limits: Limits | None = None) -> AsyncIterator[World]:
-    """All of it, taken down at the end."""
+async def world(
+    serve: Serve = echo, limits: Limits | None = None, *, sleeping: "Sleeping | None" = None
+) -> AsyncIterator[World]:
+    """All of it, taken down at the end; a server that sleeps listens when its unit is started."""
     tasks: list[asyncio.Future[None]] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,9 +166,15 @@ async def world(serve: Serve = echo, limits: Limits | None = None) -> AsyncItera
         made.accepted.append(served)
         tasks.append(asyncio.ensure_future(serve(served)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     clock = Clock(asyncio.get_running_loop(), 0.02 if limits else 1.0)
-    door = Door(Pool(server.sockets[0].getsockname(), clock, limits or Limits()), clock, Listener())
+    waker = None
+    if sleeping:
+        address = sleeping.place(accept)
+        waker = Waker("ollama@x.service", address, sleeping, sleeping.max_wait)
+    else:
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+    door = Door(Pool(address, clock, limits or Limits()), clock, Listener(), waker)
     listener = socket.create_server(("127.0.0.1", 0))
     made = World(port=listener.getsockname()[1], door=door)
     await door.open(listener)
@@ -136,7 +186,7 @@ async def world(serve: Serve = echo, limits: Limits | None = None) -> AsyncItera
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        server.close()
+        await sleeping.stop() if sleeping else server.close()
     assert not failed, failed
 
 

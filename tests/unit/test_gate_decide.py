@@ -2,7 +2,7 @@
 
 import pytest
 
-from ollamactl.gate.decide import FORWARD, Listener, Refuse, decide
+from ollamactl.gate.decide import FORWARD, WAKE, Listener, Refuse, decide
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import read_request
 
@@ -65,9 +65,9 @@ FOREIGN = [
 ]
 
 
-def asked(host: str, *, loopback: bool = True, first: str = "GET / HTTP/1.1") -> object:
+def asked(host: str, *, loopback: bool = True, first: str = "GET / HTTP/1.1", awake: bool = True) -> object:
     head = read_request(f"{first}\r\nHost: {host}\r\n\r\n".encode(), Limits())
-    return decide(head, Listener(loopback=loopback, own=OWN))
+    return decide(head, Listener(loopback=loopback, own=OWN), awake=awake)
 
 
 @pytest.mark.parametrize("host", ALLOWED)
@@ -90,3 +90,9 @@ def test_a_listener_that_others_reach_serves_any_name_as_ollama_does() -> None:
 def test_an_absolute_target_is_asked_too() -> None:
     assert isinstance(asked("localhost", first="GET http://evil.com/ HTTP/1.1"), Refuse)
     assert asked("evil.com", first="GET http://localhost/ HTTP/1.1") is FORWARD
+
+
+def test_a_server_is_woken_for_those_alone_who_are_served() -> None:
+    assert asked("localhost", awake=False) is WAKE
+    assert isinstance(asked("evil.com", awake=False), Refuse)
+    assert isinstance(asked("localhost", awake=False, first="TRACE / HTTP/1.1"), Refuse)

@@ -1,0 +1,112 @@
+"""Wakes one server for all who wait for it: once, and for nobody longer than they were promised."""
+
+import asyncio
+from typing import Protocol
+
+from ollamactl.errors import HostError, NotPermitted
+
+_FIRST_LOOK, _LONGEST_PAUSE = 0.005, 0.1
+"""Seconds between two tries to reach it: its first answer should not wait for ours."""
+_UNIT_EVERY = 0.5
+"""Seconds between two looks at its unit, which may have failed."""
+_QUESTION = b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+"""Ollama's `/` is answered as soon as anything is; what loads or generates does not delay it."""
+
+
+class Units(Protocol):
+    """The service manager; raises HostError or NotPermitted."""
+
+    async def start(self, unit: str) -> None:
+        """Asks for a start, which is none where the unit runs."""
+
+    async def hopeless(self, unit: str) -> str:
+        """Why the unit will not come up by itself; nothing while it may."""
+
+
+class Waiter(Protocol):
+    """Who needs the server."""
+
+    def awake(self) -> None:
+        """It answers."""
+
+    def asleep(self, reason: str) -> None:
+        """It does not, and the time is over, or the attempt."""
+
+
+class Waker:
+    """One server's way from asleep to awake."""
+
+    def __init__(self, unit: str, address: tuple[str, int], units: Units, max_wait: float) -> None:
+        """`max_wait` in seconds is for each waiter; the start itself has none, but for its unit's."""
+        self.unit = unit
+        self.is_awake = False
+        """As far as is known: nobody has found it otherwise since it answered."""
+        self._address = address
+        self._units = units
+        self._max_wait = max_wait
+        self._waiting: dict[Waiter, asyncio.TimerHandle] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def wait(self, waiter: Waiter) -> None:
+        """Tells the waiter when the server answers; starts it if nobody does so already."""
+        loop = asyncio.get_running_loop()
+        self._waiting[waiter] = loop.call_later(self._max_wait, self._late, waiter)
+        if self._task is None:
+            self._task = loop.create_task(self._wake())
+
+    def leave(self, waiter: Waiter) -> None:
+        """The waiter is gone. The start goes on: whoever comes next will be glad of it."""
+        if timer := self._waiting.pop(waiter, None):
+            timer.cancel()
+
+    def slept(self) -> None:
+        """The server was found not to listen."""
+        self.is_awake = False
+
+    def _late(self, waiter: Waiter) -> None:
+        del self._waiting[waiter]
+        waiter.asleep(f"{self.unit} does not answer after {self._max_wait:g} s; see journalctl -u {self.unit}")
+
+    async def _wake(self) -> None:
+        try:
+            await self._units.start(self.unit)
+            reason = await self._answers()
+        except (HostError, NotPermitted) as error:
+            reason = str(error)
+        finally:
+            self._task = None
+        self.is_awake = not reason
+        waiting, self._waiting = self._waiting, {}
+        for waiter, timer in waiting.items():
+            timer.cancel()
+            if reason:
+                waiter.asleep(reason)
+            else:
+                waiter.awake()
+
+    async def _answers(self) -> str:
+        """Nothing, once the server answers; else why it never will."""
+        loop = asyncio.get_running_loop()
+        pause, looked = _FIRST_LOOK, loop.time()
+        while not await self._asked():
+            if loop.time() - looked >= _UNIT_EVERY:
+                if reason := await self._units.hopeless(self.unit):
+                    return reason
+                looked = loop.time()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return ""
+
+    async def _asked(self) -> bool:
+        """Whether it gives an answer, whichever. It may take its time once it listens: it looks for cards then."""
+        try:
+            reader, writer = await asyncio.open_connection(*self._address)
+        except OSError:
+            return False
+        try:
+            writer.write(_QUESTION)
+            return (await reader.read(5)) == b"HTTP/"
+        except OSError:
+            return False
+        finally:
+            writer.close()
