@@ -19,7 +19,7 @@ def request(head: RequestHead, host: bytes) -> bytes:
     if origins := head.values(b"origin"):
         own = (b"http://" + head.host, b"https://" + head.host)
         if len(origins) == 1 and origins[0] in own:
-            fields = [field for field in fields if field[0].lower() != b"origin"]
+            fields = tuple(field for field in fields if field[0].lower() != b"origin")
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, head.target, host), *(b"%b: %b" % each for each in fields)]
     if head.length is None:
         lines.append(b"Transfer-Encoding: chunked")

@@ -6,6 +6,7 @@ behind the gate can see a length, a header or a request that the gate did not.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ollamactl.gate.limits import Limits
@@ -31,9 +32,11 @@ _HOP = frozenset(
 """What concerns one connection alone (RFC 9110, 7.6.1). Upgrade, too: a server may ignore it, and Ollama knows none."""
 _OURS = frozenset(b"host content-length transfer-encoding expect".split())
 """What is not passed on either, but said anew."""
-_FRAMING = _HOP | _OURS
+_SPECIAL = _HOP | _OURS
+_KNOWN_OPTIONS = frozenset((b"", b"close", b"keep-alive"))
 
-Fields = list[tuple[bytes, bytes]]
+Fields = tuple[tuple[bytes, bytes], ...]
+Special = dict[bytes, list[bytes]]
 
 
 class Malformed(Exception):
@@ -102,44 +105,56 @@ def head_end(data: bytes, limits: Limits) -> int:
 
 def read_request(data: bytes, limits: Limits) -> RequestHead:
     """The head that `data` is, from its first byte to its empty line; raises Malformed."""
+    return (_request_again if len(data) <= _SMALL else _request)(data, limits.fields)
+
+
+def read_answer(data: bytes, limits: Limits) -> AnswerHead:
+    """The head of a server's answer; raises Malformed with 502."""
+    try:
+        return (_answer_again if len(data) <= _SMALL else _answer)(data, limits.fields)
+    except Malformed as error:
+        raise Malformed(502, error.text) from error
+
+
+def _request(data: bytes, most: int) -> RequestHead:
     match = _REQUEST.fullmatch(data)
     if not match:
         raise Malformed(400, _blame(data, "request"))
     method, target, version, block = match.groups()
     minor = _minor(version)
-    fields = _split(block, limits)
-    length, chunked, options, special = _framing(fields, minor)
-    hosts = [value for name, value in fields if name.lower() == b"host"]
+    fields, special = _split(block, most)
+    length, chunked = _length(special, minor)
+    keep, fields = _connection(fields, special, minor)
+    hosts = special.get(b"host", ())
     if len(hosts) > 1 or (minor and not hosts):
         raise Malformed(400, f"the request has {len(hosts)} Host fields instead of one")
     target, host = _target(method, target, hosts[0] if hosts else b"")
     if not _HOST.fullmatch(host):
         raise Malformed(400, "the Host field is no host")
-    expects = [value.lower() for name, value in fields if name.lower() == b"expect"] if b"expect" in special else []
+    expects = [value.lower() for value in special.get(b"expect", ())]
     if expects and expects != [b"100-continue"]:
         raise Malformed(417, "no other expectation than 100-continue is met here")
-    keep = b"close" not in options if minor else b"keep-alive" in options
-    kept = _end_to_end(fields, options) if special else fields
     return RequestHead(
-        method, target, minor, host, kept, None if chunked else length or 0, keep, bool(expects and minor)
+        method, target, minor, host, fields, None if chunked else length or 0, keep, bool(expects and minor)
     )
 
 
-def read_answer(data: bytes, limits: Limits) -> AnswerHead:
-    """The head of a server's answer; raises Malformed with 502."""
+def _answer(data: bytes, most: int) -> AnswerHead:
     match = _ANSWER.fullmatch(data)
     if not match:
         raise Malformed(502, _blame(data, "answer"))
     version, status, reason, block = match.groups()
-    try:
-        minor = _minor(version)
-        fields = _split(block, limits)
-        length, chunked, options, special = _framing(fields, minor)
-    except Malformed as error:
-        raise Malformed(502, error.text) from error
-    keep = b"close" not in options if minor else b"keep-alive" in options
-    kept = _end_to_end(fields, options) if special else fields
-    return AnswerHead(int(status), reason or b"", kept, length, chunked, keep)
+    minor = _minor(version)
+    fields, special = _split(block, most)
+    length, chunked = _length(special, minor)
+    keep, fields = _connection(fields, special, minor)
+    return AnswerHead(int(status), reason or b"", fields, length, chunked, keep)
+
+
+# Who polls says the same again and again, and so does who answers, but for the date.
+_SMALL = 1024
+_request_again = lru_cache(maxsize=256)(_request)
+_answer_again = lru_cache(maxsize=256)(_answer)
 
 
 def _minor(version: bytes) -> int:
@@ -148,49 +163,55 @@ def _minor(version: bytes) -> int:
     return version[2] - ord("0")
 
 
-def _split(block: bytes, limits: Limits) -> Fields:
-    fields = _SPLIT.findall(block)
-    if len(fields) > limits.fields:
-        raise Malformed(431, f"the head has more than {limits.fields} fields")
-    return [(name, value.rstrip(b"\t ")) for name, value in fields]
+def _split(block: bytes, most: int) -> tuple[Fields, Special]:
+    """What is end to end; and what is not, or is said anew, by its name in small letters."""
+    found = _SPLIT.findall(block)
+    if len(found) > most:
+        raise Malformed(431, f"the head has more than {most} fields")
+    fields: list[tuple[bytes, bytes]] = []
+    special: Special = {}
+    for name, value in found:
+        lower = name.lower()
+        if lower in _SPECIAL:
+            special.setdefault(lower, []).append(value.rstrip(b"\t "))
+        else:
+            fields.append((name, value.rstrip(b"\t ")))
+    return tuple(fields), special
 
 
-def _framing(fields: Fields, minor: int) -> tuple[int | None, bool, frozenset[bytes], frozenset[bytes]]:
-    """Content-Length, whether chunked, the options of Connection, and which fields are not passed on as they are.
+def _length(special: Special, minor: int) -> tuple[int | None, bool]:
+    """Content-Length, and whether the body is in chunks.
 
     Strict where RFC 9112, 6.1 and 6.3 leave a choice: a length twice, even the same, or with chunks, is refused.
     """
-    special = _FRAMING.intersection([name.lower() for name, _ in fields])
-    if not special:
-        return None, False, frozenset(), special
-    lengths, codings, options = [], [], b""
-    for name, value in fields:
-        lower = name.lower()
-        if lower == b"content-length":
-            lengths.append(value)
-        elif lower == b"transfer-encoding":
-            codings.append(value.lower())
-        elif lower == b"connection":
-            options += b"," + value.lower()
+    lengths, codings = special.get(b"content-length", ()), special.get(b"transfer-encoding", ())
     if codings:
         if lengths:
             raise Malformed(400, "both Content-Length and Transfer-Encoding")
         if not minor:
             raise Malformed(400, "Transfer-Encoding, which HTTP/1.0 does not know")
-        if codings != [b"chunked"]:
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
             raise Malformed(501, "another Transfer-Encoding than chunked")
+        return None, True
+    if not lengths:
+        return None, False
     if len(lengths) > 1:
         raise Malformed(400, "Content-Length more than once")
-    if lengths and not _LENGTH.fullmatch(lengths[0]):
+    if not _LENGTH.fullmatch(lengths[0]):
         raise Malformed(400, "a Content-Length that is no number")
-    named = frozenset(option.strip(b"\t ") for option in options.split(b",")) - {b""}
-    return int(lengths[0]) if lengths else None, bool(codings), named, special
+    return int(lengths[0]), False
 
 
-def _end_to_end(fields: Fields, options: frozenset[bytes]) -> Fields:
-    """Without what concerns one connection alone, by its name or since Connection names it, and what is said anew."""
-    dropped = _FRAMING | options
-    return [field for field in fields if field[0].lower() not in dropped]
+def _connection(fields: Fields, special: Special, minor: int) -> tuple[bool, Fields]:
+    """Whether the connection goes on, and the fields without those that Connection names (RFC 9110, 7.6.1)."""
+    values = special.get(b"connection")
+    if not values:
+        return minor == 1, fields
+    options = {option.strip(b"\t ") for option in b",".join(values).lower().split(b",")}
+    keep = b"close" not in options if minor else b"keep-alive" in options
+    if options <= _KNOWN_OPTIONS:
+        return keep, fields
+    return keep, tuple(field for field in fields if field[0].lower() not in options)
 
 
 def _target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:

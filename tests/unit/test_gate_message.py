@@ -22,7 +22,7 @@ def test_a_request_as_clients_send_it() -> None:
     )
 
     assert (head.method, head.target, head.minor, head.host) == (b"POST", b"/api/chat", 1, b"localhost:11434")
-    assert head.fields == [(b"Content-Type", b"application/json")]
+    assert head.fields == ((b"Content-Type", b"application/json"),)
     assert (head.length, head.keep, head.expects) == (12, True, True)
 
 
@@ -32,7 +32,7 @@ def test_what_concerns_one_connection_is_not_passed_on() -> None:
         "Keep-Alive: 300", "Proxy-Connection: keep-alive", "TE: trailers", "Trailer: X", "X-Other: 1",
     )  # fmt: skip
 
-    assert head.fields == [(b"X-Other", b"1")]
+    assert head.fields == ((b"X-Other", b"1"),)
 
 
 def test_connection_cannot_name_away_what_frames_the_message() -> None:
