@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -108,14 +110,18 @@ class Site:
             ANSIBLE.ensure() / "bin" / "python3", "-m", "ansible", "playbook", "-v", "-i", self.folder / "hosts.yml",
             "--extra-vars", f"@{self.folder}/vars.json", PLAYBOOKS / book, *options,
         ]  # fmt: skip
+        # New ones for each run, since a host that booted again is behind another way; sockets need short names
+        connections = tempfile.mkdtemp(prefix="cp-", dir="/tmp")
         home = {
             "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"), "ANSIBLE_HOME": str(self.folder / "ansible"),
-            "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=no",
+            "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=5s",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": connections,
             "PATH": f"{ANSIBLE.ensure()}/bin:{os.environ['PATH']}",
         }  # fmt: skip
         done = subprocess.run(
             list(map(str, command)), env={**os.environ, **home}, capture_output=True, text=True, cwd=PLAYBOOKS
         )
+        shutil.rmtree(connections, ignore_errors=True)
         return Played(code=done.returncode, text=done.stdout + done.stderr)
 
 
