@@ -23,8 +23,6 @@ from ollamactl.spec import source, specfile
 from ollamactl.units import record
 from ollamactl.workflow import nothing_installed
 
-GRACE = 3600.0
-"""Seconds for which what no model refers to may be a part of one that somebody is making, as Ollama has it."""
 _NOTICE = 5
 
 

@@ -167,7 +167,7 @@ def timeout_option(help_text: str, *, default: str | None = "5m") -> Callable[[C
 
 
 def older_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--older-than with units."""
+    """--older-than with units; an hour is Ollama's own patience (layerPruneGracePeriod in server/images.go)."""
     help_text = "Leave files that no model refers to for so long: somebody may be making one of them."
     return click.option(
         "--older-than", metavar="TIME", default="1h", show_default=True, callback=_seconds, help=help_text
