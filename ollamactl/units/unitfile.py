@@ -75,10 +75,11 @@ def escape_exec_path(path: str) -> str:
 def escape_script(text: str) -> str:
     """A script as one argument of ExecStart= that keeps its lines in the unit file: to be put between single quotes.
 
-    systemd joins lines that end with a backslash, and leaves out those between them that begin with `#`.
+    systemd joins lines that end with a backslash, and leaves out those between them that begin with `#`; so what is to
+    be ended ends with a semicolon, and `systemctl status` shows one line.
     """
     lines = escape_specifiers(text).replace("$", "$$").replace("\\", r"\\").replace("'", r"\'").splitlines()
-    return "".join(f"{line}\n" if line.startswith("#") else f"{line}\\n\\\n" for line in lines)
+    return "".join(f"{line}\n" if line.startswith("#") else f"{line} \\\n" for line in lines)
 
 
 def escape_path(path: str) -> str:

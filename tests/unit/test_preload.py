@@ -16,7 +16,9 @@ from ollamactl.host import preloading, processes
 from ollamactl.units import render
 from tests.unit.server import free_port
 
-SCRIPT = (Path(render.__file__).parents[1] / "templates/preload.sh").read_text()
+LINES = (Path(render.__file__).parents[1] / "templates/preload.sh").read_text().splitlines()
+SCRIPT = " ".join(line for line in LINES if not line.startswith("#"))
+"""As systemd gives it to the shell."""
 
 
 class Handler(BaseHTTPRequestHandler):

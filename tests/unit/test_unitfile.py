@@ -108,18 +108,14 @@ def test_arguments_of_a_command(arg: str) -> None:
     assert not line.startswith("/bin/x ;"), "a bare semicolon begins another command"
 
 
-def test_a_script_keeps_its_lines_in_the_unit_and_reaches_the_shell_whole() -> None:
-    script = "# told\na='$1' # %s\nprintf \"%d\\n\" ${#a}\n"
+def test_a_script_keeps_its_lines_in_the_unit_and_reaches_the_shell_as_one() -> None:
+    script = "# told\na='$1'; # %s\nprintf \"%d\\n\" ${#a}\n"
     lines = unitfile.escape_script(script)
-    assert lines.splitlines() == [
-        "# told", r"a=\'$$1\' # %%s\n" + "\\", r'printf "%%d\\n" $${#a}\n' + "\\",
-    ]  # fmt: skip
+    assert lines.splitlines() == ["# told", r"a=\'$$1\'; # %%s " + "\\", r'printf "%%d\\n" $${#a} ' + "\\"]
     (directive,) = unitfile.parse(f"[Service]\nExecStartPost=/bin/bash -c '\\\n{lines}' x\n")
     *_, word, last = words(directive.value, c_escapes=True)
     assert last == "x"
-    assert [line.strip() for line in specifiers(word).replace("$$", "$").splitlines()] == [
-        "a='$1' # %s", 'printf "%d\\n" ${#a}', "",
-    ]  # fmt: skip
+    assert " ".join(specifiers(word).replace("$$", "$").split()) == "a='$1'; # %s printf \"%d\\n\" ${#a}"
 
 
 @given(PATHS)
