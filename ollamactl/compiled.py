@@ -144,7 +144,7 @@ def forget(host: Host) -> None:
 def _remembered(host: Host, source: Source, there: Mapping[str, ObservedFile]) -> Compiled | None:
     memory = _read(host)
     fleet = installed_fleet(there) if memory else Fleet()
-    if not memory or not fleet.instances:
+    if not memory or not fleet.instances or fleet.custom:  # the spec says how its own models are made
         return None
     facts = _facts(host, fleet, there)
     ours = ((file.path, file.mode, file.data) for file in there.values() if file.ours)

@@ -203,6 +203,8 @@ class Fleet:
     health: Health | None = None
     """None: nobody looks, and nothing is installed for it."""
     pull: Pull = Pull()
+    custom: tuple[tuple[str, str], ...] = ()
+    """Models of the spec's own -> the Modelfile that each is made by."""
 
 
 TARGET = "ollama-fleet.target"

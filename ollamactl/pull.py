@@ -19,7 +19,9 @@ from ollamactl.planning.plan import Step
 from ollamactl.protocols import Tell
 from ollamactl.pulling import server, staging, unit
 from ollamactl.pulling.identity import Key
+from ollamactl.pulling.making import make
 from ollamactl.pulling.moment import Moment, Phase, PullError, Watch, ignore
+from ollamactl.pulling.recipe import read_recipe
 from ollamactl.quantity import shown_size
 from ollamactl.workflow import Applied
 
@@ -54,7 +56,7 @@ def pull(
     Raises HostError where nothing can be pulled at all, and Interrupted with what is whole in the store.
     """
     with _puller(host, fleet, tell) as (place, serve):
-        models_dir = fleet.models_dir
+        models_dir, own = fleet.models_dir, dict(fleet.custom)
         names = [ModelName.parse(model) for model in models]
         there = store.read(Path(models_dir), wanted=names)
         place.fill(_damaged(models_dir, there.values()))
@@ -62,6 +64,8 @@ def pull(
             with serve() as api:
 
                 def one(name: ModelName) -> Pulled:
+                    if name.short in own:
+                        return made(name)
                     insecure = name.host in fleet.pull.insecure
                     said = _follow(api.pull(name.short, insecure=insecure, patience=patience), place, watch)
                     data = place.manifest(name)
@@ -72,10 +76,25 @@ def pull(
                         data = place.manifest(name)
                     if not _is_of(data, said):
                         raise PullError(f"somebody else changed {name.short} while it was pulled", hint="pull it again")
+                    return taken(name, data)
+
+                def made(name: ModelName) -> Pulled:
+                    recipe = read_recipe(name.short, own[name.short], Path(models_dir))
+                    if not recipe.stale(there.get(name.short)) and recipe.marks and not recipe.problem:
+                        return Pulled(model=name.short, after=there[name.short].digest)
+                    place.bare()
+                    try:
+                        data = make(recipe, api, place, models_dir, others=not host.user, watch=watch)
+                        return taken(name, data)
+                    finally:
+                        place.bare()
+                        place.fill()
+
+                def taken(name: ModelName, data: bytes) -> Pulled:
                     with interrupt.unbroken(), locked(host, tell):
-                        taken = place.take(name, data, staging.layers(data))
-                    watch(Moment(model=name.short, phase=Phase.DONE, total=taken.size))
-                    return Pulled(model=name.short, after=manifest.digest(data), size=taken.size)
+                        size = place.take(name, data, staging.layers(data)).size
+                    watch(Moment(model=name.short, phase=Phase.DONE, total=size))
+                    return Pulled(model=name.short, after=manifest.digest(data), size=size)
 
                 return tuple(_tried(name, there, one) for name in names)
         finally:

@@ -1,6 +1,7 @@
 """What `pull` is about, and what it came to, in words and as JSON."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ollamactl.compiled import compile_installed, served
@@ -9,6 +10,7 @@ from ollamactl.host.observe import Host
 from ollamactl.model import Fleet
 from ollamactl.pull import Pulled
 from ollamactl.pulling import choice
+from ollamactl.pulling.recipe import read_recipe
 from ollamactl.quantity import shown_size
 from ollamactl.spec import source
 from ollamactl.units import record
@@ -40,8 +42,16 @@ def installed(host: Host) -> Fleet:
 
 
 def models(fleet: Fleet, words: Sequence[str]) -> tuple[str, ...]:
-    """Those that the words mean. Raises UsageError."""
-    return choice.models(fleet, words)
+    """Those that the words mean, after those that they are made from; all of the spec's own, too, without words.
+
+    Raises UsageError.
+    """
+    found = [*choice.models(fleet, words), *(model for model, _ in fleet.custom if not words)]
+    own = dict(fleet.custom)
+    recipes = [read_recipe(each, own[each], Path(fleet.models_dir)) for each in found if each in own]
+    bases = [recipe.base.short for recipe in recipes if recipe.base and recipe.base.short not in own]
+    pulled = [each for each in found if each not in own]
+    return tuple(dict.fromkeys([*pulled, *bases, *(model for model in own if model in found)]))
 
 
 def text(found: Iterable[Pulled]) -> str:

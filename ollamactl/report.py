@@ -13,7 +13,7 @@ from ollamactl.proving.proof import Check, CheckKind, Proof
 from ollamactl.units import secretfile
 
 _SIGNS = {
-    StepKind.PULL: "+",
+    StepKind.PULL: "+", StepKind.CREATE: "+",
     StepKind.WRITE: "~", StepKind.REMOVE: "-", StepKind.ENABLE: "+", StepKind.DISABLE: "-", StepKind.START: "+",
     StepKind.STOP: "-", StepKind.RESTART: "~", StepKind.DISPLACE: "-", StepKind.RESTORE: "+",
 }  # fmt: skip
@@ -37,7 +37,7 @@ def plan_text(plan: Plan, *, diff: bool = False) -> str:
 
 def summary(plan: Plan) -> str:
     """`3 to start, 1 to restart, 2 to stop, 5 files to write, 1 file to remove`."""
-    models = ((StepKind.PULL, "pull"),)
+    models = ((StepKind.PULL, "pull"), (StepKind.CREATE, "make"))
     servers = ((StepKind.START, "start"), (StepKind.RESTART, "restart"), (StepKind.STOP, "stop"))
     files = ((StepKind.WRITE, "write"), (StepKind.REMOVE, "remove"))
     others = ((StepKind.DISPLACE, "replace"), (StepKind.RESTORE, "bring back"))
@@ -213,7 +213,8 @@ def _counted(done: Sequence[Step]) -> str:
     )
     files = ((len(plan.of(StepKind.WRITE)), "written"), (len(plan.of(StepKind.REMOVE)), "removed"))
     others = ((len(plan.of(StepKind.DISPLACE)), "replaced"), (len(plan.of(StepKind.RESTORE)), "brought back"))
-    parts = [f"{plural(count, 'model')} pulled"] if (count := len(plan.of(StepKind.PULL))) else []
+    came = ((len(plan.of(StepKind.PULL)), "pulled"), (len(plan.of(StepKind.CREATE)), "made"))
+    parts = [f"{plural(count, 'model')} {how}" for count, how in came if count]
     parts += [f"{count} {how}" for count, how in counts if count]
     parts += [f"{plural(count, 'service')} {how}" for count, how in others if count]
     parts += [f"{plural(count, 'file')} {how}" for count, how in files if count]

@@ -72,7 +72,7 @@ def apply(host: Host, source: Source, options: Options, tell: Tell, watch: Watch
                 planned = plan(
                     host, source, only=options.only, replacing=options.replacing, pulling=options.pull and not pulled
                 )
-                missing = planned.plan.of(StepKind.PULL)
+                missing = planned.plan.of(StepKind.PULL, StepKind.CREATE)
                 if planned.errors or not missing:
                     return with_pulled(_apply(host, source, planned, options, tell), pulled)
             fetch(host, planned.fleet, [step.subject for step in missing], watch=watch, tell=tell)

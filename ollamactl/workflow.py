@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
@@ -14,10 +15,11 @@ from ollamactl.host import replaced as services
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, Fleet, Instance
+from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
 from ollamactl.planning import displace, heed, missing, precheck, replacement
-from ollamactl.planning.plan import Plan, StepKind
+from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.protocols import Tell
 from ollamactl.proving.proof import Expected
@@ -156,7 +158,7 @@ def make_plan(
     scope = limit(fleet, only) if only else frozenset()
     plan = reconcile(fleet, compiled.files, observed, only=scope, back=back)
     if pulling:
-        plan = replace(plan, steps=(*missing.steps(fleet, facts, scope), *plan.steps))
+        plan = replace(plan, steps=(*_to_come(host, compiled, scope), *plan.steps))
     found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
@@ -176,6 +178,20 @@ def make_plan(
     return Planned(
         compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions, only=scope
     )
+
+
+def _to_come(host: Host, compiled: Compiled, scope: Collection[str]) -> Iterable[Step]:
+    """What is to be pulled and made before anything else."""
+    fleet = compiled.fleet
+    if not fleet.custom:
+        return missing.steps(fleet, compiled.facts, scope)
+    from ollamactl.pulling import recipe
+
+    models_dir = Path(fleet.models_dir)
+    recipes = recipe.look(fleet, models_dir)
+    names = [ModelName.parse(each.model) for each in recipes] + [each.base for each in recipes if each.base]
+    stored = store.read(models_dir, wanted=names)
+    return missing.steps(fleet, compiled.facts, scope, recipes=recipes, stored=stored)
 
 
 def _store_problems(host: Host, compiled: Compiled, scope: Collection[str], *, pulling: bool) -> Sequence[Problem]:

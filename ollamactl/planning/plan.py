@@ -14,6 +14,8 @@ class StepKind(StrEnum):
 
     PULL = "pull"
     """Before the others, and without the lock: it may take hours (pull.pull)."""
+    CREATE = "create"
+    """Likewise: a model of the spec's own."""
     WRITE = "write"
     STOP = "stop"
     DISABLE = "disable"

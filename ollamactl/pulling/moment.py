@@ -61,8 +61,8 @@ _WORDS = {
 }
 
 
-def read(model: str, line: bytes) -> Moment:
-    """A line of the stream. Raises PullError for one that tells of a failure."""
+def read(model: str, line: bytes, done: str = "pulled") -> Moment:
+    """A line of the stream of what is to be `done`. Raises PullError for one that tells of a failure."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -70,7 +70,7 @@ def read(model: str, line: bytes) -> Moment:
     if not isinstance(row, dict):
         row = {"error": str(row)}
     if "error" in row:
-        raise failure(model, str(row["error"]))
+        raise failure(model, str(row["error"]), done)
     status = str(row.get("status", ""))
     phase = _WORDS.get(status, Phase.PULLING if row.get("digest") else Phase.MAKING)
     return Moment(
@@ -138,7 +138,7 @@ _FAILURES = (
 )  # fmt: skip
 
 
-def failure(model: str, error: str) -> PullError:
+def failure(model: str, error: str, done: str = "pulled") -> PullError:
     """What a failure means, and what to do about it."""
     host, slash, _ = model.partition("/")
     registry = host if slash and model.count("/") > 1 else "registry.ollama.ai"
@@ -146,7 +146,7 @@ def failure(model: str, error: str) -> PullError:
         if re.search(pattern, error, re.IGNORECASE):
             words = {"model": model, "registry": registry, "error": error.removeprefix("pull model manifest: ").strip()}
             return PullError(message.format(**words), hint=hint.format(**words))
-    return PullError(f"{model} was not pulled: {error}", hint=_LOG)
+    return PullError(f"{model} was not {done}: {error}", hint=_LOG)
 
 
 def stalled(model: str, seconds: float) -> PullError:

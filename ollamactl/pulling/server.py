@@ -39,6 +39,9 @@ class Manager(Protocol):
     def names(self, patterns: Sequence[str]) -> tuple[UnitState, ...]:
         """Loaded units whose names match."""
 
+    def units(self, patterns: Sequence[str]) -> tuple[UnitState, ...]:
+        """The same, with their main processes."""
+
     def run(self, jobs: Sequence[Job], *, timeout: float) -> Iterator[JobDone]:
         """Queues jobs and tells the end of each."""
 
@@ -46,8 +49,8 @@ class Manager(Protocol):
 class Server:
     """The API of the server that pulls."""
 
-    def __init__(self, address: str, port: int, staging: Staging) -> None:
-        self.address, self.port = address, port
+    def __init__(self, address: str, port: int, staging: Staging, uid: int) -> None:
+        self.address, self.port, self.uid = address, port, uid
         self._staging = staging
 
     def pull(self, model: str, *, insecure: bool, patience: float) -> Generator[Moment, None, None]:
@@ -57,7 +60,13 @@ class Server:
         """
         return self._stream(model, "/api/pull", {"model": model, "insecure": insecure}, patience)
 
-    def _stream(self, model: str, path: str, body: Mapping[str, Any], patience: float) -> Generator[Moment, None, None]:
+    def create(self, model: str, body: Mapping[str, Any]) -> Generator[Moment, None, None]:
+        """Makes a model, likewise; that may take as long as it does."""
+        return self._stream(model, "/api/create", body, None)
+
+    def _stream(
+        self, model: str, path: str, body: Mapping[str, Any], patience: float | None
+    ) -> Generator[Moment, None, None]:
         import json
 
         connection = http.client.HTTPConnection(self.address, self.port, timeout=patience)
@@ -66,19 +75,19 @@ class Server:
             connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             plug = connection.sock
             for line in connection.getresponse():
-                moment = read(model, line)
+                moment = read(model, line, "made" if patience is None else "pulled")
                 yield moment
                 if moment.phase is Phase.DONE:
                     return
                 waits = moment.phase in (Phase.ASKING, Phase.PULLING)
                 if (moment.digest, moment.completed) != (last, far):
                     moved, last, far = time.monotonic(), moment.digest, moment.completed
-                if waits and time.monotonic() - moved > patience:
+                if patience and waits and time.monotonic() - moved > patience:
                     raise stalled(model, patience)
                 # Digests of tens of gigabytes take minutes, in which the server says nothing
                 plug.settimeout(patience if waits else None)
         except TimeoutError:
-            raise stalled(model, patience) from None
+            raise stalled(model, patience or 0) from None
         except (OSError, http.client.HTTPException) as error:
             raise PullError(f"{model}: the server that pulls has gone: {error}", hint=_LOG) from error
         finally:
@@ -118,7 +127,7 @@ def running(
         _wait(manager, address, port)
         if settings.identity:
             key.keep(places.home)
-        yield Server(address, port, staging)
+        yield Server(address, port, staging, _user(manager))
     finally:
         _stop(manager)
         os.close(life)
@@ -201,6 +210,12 @@ def _wait(manager: Manager, address: str, port: int) -> None:
             raise HostError(f"the server that pulls has ended: {' | '.join(last) or 'it left no word'}", hint=_LOG)
         time.sleep(_PAUSE)
     raise HostError(f"the server that pulls did not answer within {_START_SECONDS:.0f} s", hint=_LOG)
+
+
+def _user(manager: Manager) -> int:
+    """The user that the server runs as, which systemd may have made for it."""
+    (state,) = manager.units([unit.UNIT])
+    return os.stat(f"/proc/{state.main_pid}").st_uid  # noqa: PTH116
 
 
 def _state(manager: Manager) -> Active:

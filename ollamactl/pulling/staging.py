@@ -7,7 +7,7 @@ link: the store may belong to another user, who must not lead root anywhere.
 """
 
 # ruff: noqa: PTH116, PTH120, PTH208
-import hashlib
+import errno
 import os
 import re
 import stat
@@ -20,10 +20,10 @@ from ollamactl.errors import HostError
 from ollamactl.host.atomic import make_folders
 from ollamactl.host.oserrors import translate
 from ollamactl.modelname import ModelName
+from ollamactl.pulling import folders
 
 NAME = ".ollamactl-pull"
 _BLOB = re.compile(r"sha256-[0-9a-f]{64}")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_MANIFEST = 1 << 20
 
 
@@ -40,24 +40,24 @@ class Taken:
 class Staging:
     """The folder, held open; make it with `opened`."""
 
-    def __init__(self, path: str, seen: str, folders: Mapping[str, int], owner: tuple[int, int]) -> None:
+    def __init__(self, path: str, seen: str, at: Mapping[str, int], owner: tuple[int, int]) -> None:
         self.path = path
         """Of the folder that is the server's OLLAMA_MODELS."""
         self.beside = path.rpartition(f"/{NAME}/")[0]
         """The folder that it lies in."""
-        self._seen, self._at, self._owner = seen, folders, owner
+        self._seen, self._at, self._owner = seen, at, owner
 
     def fill(self, damaged: Collection[str] = ()) -> None:
         """Links to every blob of the store, but for the `damaged` digests; what a former pull left is kept if sound."""
         with suppress(FileNotFoundError):
-            _empty(self._at["manifests"])
+            folders.empty(self._at["manifests"])
         for name in os.listdir(self._at["blobs"]):
             about = os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False)
             if _BLOB.fullmatch(name) and stat.S_ISREG(about.st_mode) and self._sound(name):
                 continue
             if "-partial" in name and stat.S_ISREG(about.st_mode):
                 # Whatever user the server had then, the one that it has now goes on with it
-                _open(name, self._at["blobs"], 0o666)
+                folders.open_up(name, self._at["blobs"], 0o666)
                 continue
             os.unlink(name, dir_fd=self._at["blobs"])
         there = set(os.listdir(self._at["blobs"]))
@@ -67,11 +67,9 @@ class Staging:
 
     def _sound(self, name: str) -> bool:
         """Whether a whole blob is what its name says: Ollama looks after it came, which may have been too late."""
-        digest = hashlib.sha256()
-        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._at["blobs"]), "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        return digest.hexdigest() == name.removeprefix("sha256-")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, dir_fd=self._at["blobs"]), "rb") as file:
+            return folders.digest(file) == name.removeprefix("sha256-")
 
     def written_down(self) -> frozenset[tuple[str, int]]:
         """How far the parts of unfinished blobs have come, as a value that changes when Ollama writes it down."""
@@ -87,23 +85,88 @@ class Staging:
         about = os.fstatvfs(self._at["blobs"])
         return about.f_bavail * about.f_frsize
 
+    def bare(self) -> None:
+        """Leaves the server nothing but what pulls have begun: it can set the time of no link."""
+        folders.empty(self._at["manifests"])
+        for name in os.listdir(self._at["blobs"]):
+            if "-partial" not in name:
+                os.unlink(name, dir_fd=self._at["blobs"])
+
     def put(self, name: ModelName, data: bytes) -> None:
         """Shows the server a model of the store, for another one to be made from it."""
-        *folders, tag = name.manifest_path.split("/")
+        *parents, tag = name.manifest_path.split("/")
         with ExitStack() as held:
             at = self._at["manifests"]
-            for folder in folders:
-                at = held.enter_context(_made(folder, at, 0o777))
-            _write(tag, at, data, 0o644, None)
+            for folder in parents:
+                at = held.enter_context(folders.made(folder, at, 0o777))
+            folders.write(tag, at, data, 0o644, None)
+
+    def add(self, path: str, *, uid: int, others: bool) -> str:
+        """Copies a GGUF file in as a blob of the server's user, and returns its digest. Raises HostError.
+
+        `others`: everybody may read it then, so they must now: root may read what the spec's author may not.
+        """
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123
+                about = os.fstat(file.fileno())
+                if not stat.S_ISREG(about.st_mode) or file.read(4) != b"GGUF":
+                    raise HostError(f"{path} is not a GGUF file", hint="make one: llama.cpp's convert_hf_to_gguf")
+                if others and not about.st_mode & stat.S_IROTH:
+                    why = "only its owner may read it, and a model's parts are everybody's to read"
+                    raise HostError(f"{path}: {why}", hint=f"if it may be so: sudo chmod o+r {path}")
+                digest = folders.digest(file)
+                self._copy(file.fileno(), about.st_size, f"sha256-{digest}", uid)
+        except OSError as error:
+            raise translate(error, "copy", path) from error
+        return f"sha256:{digest}"
+
+    def lend(self, digest: str, *, uid: int) -> None:
+        """Gives the server's user a copy of a blob of the store in the place of the link. Raises HostError.
+
+        Ollama sets the time of what a model is made from (NewLayerFromLayer), which only the owner may.
+        """
+        name = digest.replace(":", "-", 1)
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._at["store"])
+            try:
+                self._copy(fd, os.fstat(fd).st_size, name, uid)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise translate(error, "copy", f"{self.beside}/blobs/{name}") from error
+
+    def _copy(self, source: int, size: int, name: str, uid: int) -> None:
+        """In the kernel, which shares what the file system can share."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open("new", flags, 0o644, dir_fd=self._at["blobs"])
+        try:
+            done = 0
+            while done < size:
+                try:
+                    count = os.copy_file_range(source, fd, size - done, done, done)
+                except OSError as error:
+                    if done or error.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                        raise
+                    break
+                if not count:
+                    break
+                done += count
+            while done < size and (count := os.sendfile(fd, source, done, size - done)):
+                done += count
+            os.fchmod(fd, 0o644)
+            folders.give(fd, (uid, -1))
+        finally:
+            os.close(fd)
+        os.rename("new", name, src_dir_fd=self._at["blobs"], dst_dir_fd=self._at["blobs"])
 
     def manifest(self, name: ModelName) -> bytes:
         """What the server wrote for a model. Raises HostError where it did not."""
         try:
             with ExitStack() as held:
-                *folders, tag = name.manifest_path.split("/")
+                *parents, tag = name.manifest_path.split("/")
                 at = self._at["manifests"]
-                for folder in folders:
-                    at = held.enter_context(_held(folder, at))
+                for folder in parents:
+                    at = held.enter_context(folders.held(folder, at))
                 fd = os.open(tag, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
                 with os.fdopen(fd, "rb") as file:
                     return file.read(_MAX_MANIFEST)
@@ -120,38 +183,34 @@ class Staging:
             os.fsync(self._at["store"])
             with ExitStack() as held:
                 at = self._at["names"]
-                *folders, tag = name.manifest_path.split("/")
-                for folder in folders:
-                    at = held.enter_context(_made(folder, at, 0o755, self._owner))
-                _write(tag, at, data, 0o644, self._owner)
+                *parents, tag = name.manifest_path.split("/")
+                for folder in parents:
+                    at = held.enter_context(folders.made(folder, at, 0o755, self._owner))
+                folders.write(tag, at, data, 0o644, self._owner)
         except OSError as error:
             raise translate(error, f"take in {name.short}", self.path) from error
         return Taken(data=data, size=size)
 
     def _take_blob(self, name: ModelName, blob: str, length: int) -> None:
+        with suppress(OSError):
+            if os.stat(blob, dir_fd=self._at["store"]).st_size == length:
+                return  # servers may have it open
+        fd = os.open(blob, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._at["blobs"])
         try:
-            fd = os.open(blob, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._at["blobs"])
-        except OSError:
-            about = os.stat(blob, dir_fd=self._at["store"])  # a link: the store has it
-            fd = -1
-        else:
             about = os.fstat(fd)
-        try:
             if not stat.S_ISREG(about.st_mode) or about.st_size != length:
                 raise HostError(f"{name.short}: {blob} has {about.st_size} bytes instead of {length}")
-            if fd >= 0:
-                _give(fd, self._owner)
-                os.fchmod(fd, 0o644)
-                os.fsync(fd)
-                os.rename(blob, blob, src_dir_fd=self._at["blobs"], dst_dir_fd=self._at["store"])
+            folders.give(fd, self._owner)
+            os.fchmod(fd, 0o644)
+            os.fsync(fd)
+            os.rename(blob, blob, src_dir_fd=self._at["blobs"], dst_dir_fd=self._at["store"])
         finally:
-            if fd >= 0:
-                os.close(fd)
+            os.close(fd)
 
     def tidy(self) -> None:
         """Leaves nothing but what a pull can go on from."""
         with suppress(OSError):
-            _empty(self._at["manifests"])
+            folders.empty(self._at["manifests"])
             for name in os.listdir(self._at["blobs"]):
                 if stat.S_ISLNK(os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False).st_mode):
                     os.unlink(name, dir_fd=self._at["blobs"])
@@ -176,21 +235,21 @@ def opened(models_dir: str, *, seen: str) -> Iterator[Staging]:
         beside = os.path.dirname(blobs)
         place = beside if os.stat(beside).st_dev == os.stat(blobs).st_dev else blobs
         with ExitStack() as held:
-            store, top = held.enter_context(_held(blobs)), held.enter_context(_held(place))
-            own = held.enter_context(_made(NAME, top, 0o700, own=True))
+            store, top = held.enter_context(folders.held(blobs)), held.enter_context(folders.held(place))
+            own = held.enter_context(folders.made(NAME, top, 0o700, own=True))
             # Open to all, but behind a folder that only its owner may pass: whatever user the server has
-            models = held.enter_context(_made("models", own, 0o777))
-            folders = {
+            models = held.enter_context(folders.made("models", own, 0o777))
+            opened = {
                 "store": store,
-                "names": held.enter_context(_held(os.path.realpath(f"{models_dir}/manifests"))),
+                "names": held.enter_context(folders.held(os.path.realpath(f"{models_dir}/manifests"))),
                 "top": top,
                 "own": own,
                 "models": models,
-                "blobs": held.enter_context(_made("blobs", models, 0o777)),
-                "manifests": held.enter_context(_made("manifests", models, 0o777)),
+                "blobs": held.enter_context(folders.made("blobs", models, 0o777)),
+                "manifests": held.enter_context(folders.made("manifests", models, 0o777)),
             }
             about = os.fstat(store)
-            yield Staging(f"{place}/{NAME}/models", seen, folders, (about.st_uid, about.st_gid))
+            yield Staging(f"{place}/{NAME}/models", seen, opened, (about.st_uid, about.st_gid))
     except OSError as error:
         raise translate(error, "pull into it", models_dir) from error
 
@@ -200,67 +259,3 @@ def layers(data: bytes) -> tuple[tuple[str, int], ...]:
     if not (found := manifest.layers(data)):
         raise HostError("what the registry sent is no manifest of a model")
     return tuple(found)
-
-
-@contextmanager
-def _held(name: str, at: int | None = None) -> Iterator[int]:
-    fd = os.open(name, _FOLDER, dir_fd=at)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _made(name: str, at: int, mode: int, owner: tuple[int, int] | None = None, *, own: bool = False) -> Iterator[int]:
-    """A folder below another, made where there is none; `own`: it must be ours, whoever may write to the other."""
-    made = False
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=at)
-        made = True
-    with _held(name, at) as fd:
-        if own and os.fstat(fd).st_uid != os.geteuid():
-            raise HostError(f"{name}: somebody else made this folder in the store", hint="look at it, and remove it")
-        if made or owner is None:
-            os.fchmod(fd, mode)
-        if made:
-            _give(fd, owner)
-        yield fd
-
-
-def _give(fd: int, owner: tuple[int, int] | None) -> None:
-    if owner and not os.geteuid():
-        os.fchown(fd, *owner)
-
-
-def _open(name: str, at: int, mode: int) -> None:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
-    try:
-        os.fchmod(fd, mode)
-    finally:
-        os.close(fd)
-
-
-def _write(name: str, at: int, data: bytes, mode: int, owner: tuple[int, int] | None) -> None:
-    """Puts a file in place in one step; it survives a power cut."""
-    temporary = f".ollamactl-{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(fd, mode)
-        _give(fd, owner)
-        os.fsync(fd)
-    os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=at)
-    os.fsync(at)
-
-
-def _empty(at: int) -> None:
-    """Removes all that is in a folder."""
-    for name in os.listdir(at):
-        if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-            with _held(name, at) as fd:
-                _empty(fd)
-            os.rmdir(name, dir_fd=at)
-        else:
-            os.unlink(name, dir_fd=at)

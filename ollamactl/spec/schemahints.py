@@ -34,6 +34,7 @@ MAPPINGS = {
     "environment": 'environment: {NAME: "value"}',
     "secrets": 'secrets: {NAME: "value"}',
     "health": "health: {every: 1m, failures: 3}",
+    "custom": "custom: {assistant: {modelfile: /etc/ollamactl/assistant.Modelfile}}",
     "pull": 'pull: {environment: {HTTPS_PROXY: "http://proxy.example:3128"}}',
 }
 """How the keys that are mappings are written."""

@@ -140,7 +140,19 @@ class _Reader:
             keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
             health=Health(**health) if isinstance(data.get("health"), dict) else None,
             pull=Pull(**_built(pull)),
+            custom=tuple(self._custom(_mapping(data.get("custom")))),
         )
+
+    def _custom(self, raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        for name, value in raw.items():
+            try:
+                model = specmodel.model(name)
+            except WrongValueError as error:
+                self._fail(("custom", name), str(error), error.hint)
+                continue
+            found = self._values(_mapping(value), ("custom", name), {"modelfile": specvalue.path})
+            if path := found.get("modelfile"):
+                yield model, path
 
     def _settings(
         self, raw: Mapping[str, Any], path: Path, readers: Mapping[str, Callable[[Any], Any]] | None = None

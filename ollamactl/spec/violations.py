@@ -29,7 +29,12 @@ _OTHER_WORDS = {
     "autostart": "enabled",
     "memory": "memory_max",
 }
-_MISSING = {"port": "port: 11434", "version": "version: 1", "instances": "instances: {llama3: {port: 11434}}"}
+_MISSING = {
+    "modelfile": "modelfile: /etc/ollamactl/NAME.Modelfile",
+    "port": "port: 11434",
+    "version": "version: 1",
+    "instances": "instances: {llama3: {port: 11434}}",
+}
 _MAX = 200
 """Looked at together; more than anybody is told, as the nearest key of each takes its time."""
 _ITEMS = "several values are a list in brackets: [ONE, OTHER]"

@@ -53,6 +53,8 @@ def instance_line(instance: Instance) -> str:
 def fleet_line(fleet: Fleet) -> str:
     """`Fleet={...}`: what all instances share."""
     shared = {name: getattr(fleet, name) for name in _SHARED}
+    if fleet.custom:
+        shared["custom"] = dict(fleet.custom)
     if fleet.health:
         shared["health"] = asdict(fleet.health)
     return FLEET + json.dumps(shared, ensure_ascii=True, separators=(",", ":"))
@@ -71,6 +73,8 @@ def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
         elif path.endswith(".target"):
             values = _values(file.data, FLEET) or {}
             shared = {key: text for key, text in values.items() if key in _SHARED and isinstance(text, str)}
+            own = values.get("custom")
+            shared["custom"] = tuple(own.items()) if isinstance(own, dict) else ()
             shared["health"] = _health(values.get("health"))
     return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
 

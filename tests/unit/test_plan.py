@@ -38,5 +38,6 @@ def test_waiting_and_proving_change_nothing() -> None:
 def test_what_is_stopped_is_stopped_before_its_files_go_and_all_is_read_before_anything_starts() -> None:
     kinds = sorted(StepKind, key=ORDER.__getitem__)
     on_disk = ["disable", "enable", "remove", "reload"]
-    assert kinds == ["pull", "write", "stop", *on_disk, "displace", "restart", "start", "restore", "wait", "verify"]
+    last = ["displace", "restart", "start", "restore", "wait", "verify"]
+    assert kinds == ["pull", "create", "write", "stop", *on_disk, *last]
     assert set(ON_DISK) == {"write", "disable", "enable", "remove"}

@@ -129,9 +129,12 @@ def test_defaults_are_not_in_it() -> None:
 healths = st.none() | st.builds(Health, every=st.floats(1, 86400), failures=st.integers(1, 1000))
 
 
-@given(binary=text, models_dir=text, source=text, health=healths)
-def test_what_the_fleet_shares_comes_back(binary: str, models_dir: str, source: str, health: Health | None) -> None:
-    fleet = Fleet(binary=binary, models_dir=models_dir, source=source, health=health)
+@given(binary=text, models_dir=text, source=text, health=healths, own=st.dictionaries(text, text))
+def test_what_the_fleet_shares_comes_back(
+    binary: str, models_dir: str, source: str, health: Health | None, own: dict[str, str]
+) -> None:
+    custom = tuple(own.items())
+    fleet = Fleet(binary=binary, models_dir=models_dir, source=source, health=health, custom=custom)
     assert installed(record.fleet_line(fleet), path=f"{UNITS}/ollama-fleet.target") == fleet
 
 

@@ -72,6 +72,7 @@ ollama: {binary: /opt/ollama, models: /srv/models}
 keep_generations: 7
 health: {every: 90s, failures: 5}
 pull: {environment: {HTTPS_PROXY: "http://p:1"}, secrets: {TOKEN: 007}, insecure: "reg.lan:5000", identity: true}
+custom: {own: {modelfile: /etc/own}}
 defaults:
   environment: {A: "1", B: "2"}
   restart: {tries: 3, delay: 1s}
@@ -118,6 +119,7 @@ instances:
     assert (fleet.keep_generations, fleet.health) == (7, Health(every=90, failures=5))
     proxy, token = (("HTTPS_PROXY", "http://p:1"),), (("TOKEN", "007"),)
     assert fleet.pull == Pull(environment=proxy, secrets=token, insecure=("reg.lan:5000",), identity=True)
+    assert fleet.custom == (("own:latest", "/etc/own"),)
     assert fleet.instances[0].binary == "/opt/other"
     assert fleet.instances[1] == Instance(
         name="all",

@@ -148,3 +148,23 @@ def test_a_model_to_make_another_one_from_is_shown(models: Path) -> None:
     with opened(models) as (place, inner):
         place.put(MODEL, b"{}")
         assert (inner / "manifests" / MODEL.manifest_path).read_bytes() == b"{}"
+
+
+def test_what_a_model_is_made_of_is_the_servers_own_copy(models: Path, tmp_path: Path) -> None:
+    weights, secret = tmp_path / "a.gguf", tmp_path / "secret"
+    weights.write_bytes(b"GGUF weights")
+    secret.write_bytes(b"root:x")
+    with opened(models) as (place, inner):
+        place.fill()
+        place.bare()
+        assert os.listdir(inner / "blobs") == []
+        place.lend(digest(OLD), uid=os.getuid())
+        assert (blob(inner, OLD).read_bytes(), blob(inner, OLD).is_symlink()) == (OLD, False)
+        assert place.add(str(weights), uid=os.getuid(), others=True) == digest(b"GGUF weights")
+        assert blob(inner, b"GGUF weights").read_bytes() == b"GGUF weights"
+        with pytest.raises(HostError, match="is not a GGUF file"):
+            place.add(str(secret), uid=os.getuid(), others=True)
+        weights.chmod(0o600)
+        with pytest.raises(HostError, match="only its owner may read it"):
+            place.add(str(weights), uid=os.getuid(), others=True)
+        assert place.add(str(weights), uid=os.getuid(), others=False)

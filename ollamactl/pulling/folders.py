@@ -1,0 +1,88 @@
+"""Files and folders below folders that are held open, and reached by no link: they may belong to somebody else."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from ollamactl.errors import HostError
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def digest(file: BinaryIO) -> str:
+    """SHA-256 of a file from its beginning, in hex."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def held(name: str, at: int | None = None) -> Iterator[int]:
+    """A folder, open. Raises OSError, for a link, too."""
+    fd = os.open(name, FOLDER, dir_fd=at)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def made(name: str, at: int, mode: int, owner: tuple[int, int] | None = None, *, own: bool = False) -> Iterator[int]:
+    """A folder below another, made where there is none; `own`: it must be ours, whoever may write to the other."""
+    made = False
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=at)
+        made = True
+    with held(name, at) as fd:
+        if own and os.fstat(fd).st_uid != os.geteuid():
+            raise HostError(f"{name}: somebody else made this folder in the store", hint="look at it, and remove it")
+        if made or owner is None:
+            os.fchmod(fd, mode)
+        if made:
+            give(fd, owner)
+        yield fd
+
+
+def give(fd: int, owner: tuple[int, int] | None) -> None:
+    """Makes a user and a group the owners, where root may."""
+    if owner and not os.geteuid():
+        os.fchown(fd, *owner)
+
+
+def open_up(name: str, at: int, mode: int) -> None:
+    """Gives a file other permission bits."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    try:
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
+def write(name: str, at: int, data: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    """Puts a file in place in one step; it survives a power cut."""
+    temporary = f".ollamactl-{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(fd, mode)
+        give(fd, owner)
+        os.fsync(fd)
+    os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)
+
+
+def empty(at: int) -> None:
+    """Removes all that is in a folder."""
+    for name in os.listdir(at):
+        if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+            with held(name, at) as fd:
+                empty(fd)
+            os.rmdir(name, dir_fd=at)
+        else:
+            os.unlink(name, dir_fd=at)

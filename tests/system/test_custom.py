@@ -1,0 +1,76 @@
+"""Models of one's own are made by the unit that pulls, from another model and from a file, and anew when needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab import models
+from tests.lab.container import Container
+from tests.system.fleethost import STORE, FleetHost, edited, unit
+
+FLEET = """
+    version: 1
+    defaults: {gpus: none}
+    custom:
+      terse: {modelfile: /etc/ollamactl/terse.Modelfile}
+      own/file:v1: {modelfile: /etc/ollamactl/file.Modelfile}
+    instances:
+      terse: {port: 11434}
+      file: {port: 11435, models: ["own/file:v1"]}
+"""
+TERSE = 'FROM qwen\nSYSTEM """Be\nterse."""\nPARAMETER temperature 0.2\n'
+
+
+@pytest.fixture
+def host() -> Iterator[FleetHost]:
+    """A machine with a runner, which is where llama-quantize is."""
+    with Container.boot("sid", store=True, binds={"/run/ggufs": models.ggufs().ensure()}) as machine:
+        yield FleetHost(machine)
+
+
+def ask(host: FleetHost, port: int, path: str, **body: Any) -> Any:
+    command = ["curl", "-sS", f"http://127.0.0.1:{port}/api/{path}", "-d", json.dumps({**body, "stream": False})]
+    return json.loads(host.machine.run(command).stdout)
+
+
+def test_a_model_of_ones_own_is_made_served_and_made_again_when_what_it_is_made_from_changes(host: FleetHost) -> None:
+    host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE)
+    host.machine.write("/etc/ollamactl/file.Modelfile", "FROM ./tiny.gguf\nPARAMETER num_ctx 512\n")
+    host.machine.run("install -m 600 /run/ggufs/1.gguf /etc/ollamactl/tiny.gguf")
+    blobs = host.files(f"{STORE}/blobs")
+
+    refused = host.apply(FLEET)
+    host.machine.run("chmod o+r /etc/ollamactl/tiny.gguf")
+    ran = host.applied()
+
+    assert (refused.code, [hint for hint in refused.hints if "tiny.gguf" in hint]) == (
+        1, ["if it may be so: sudo chmod o+r /etc/ollamactl/tiny.gguf"],
+    )  # fmt: skip
+    assert [step for step in ran.steps if step.startswith("create")] == [
+        "create own/file:v1: made by /etc/ollamactl/file.Modelfile"
+    ], "the other one was made by the apply that failed"
+    shown = ask(host, 11434, "show", model="terse")
+    assert (shown["system"], shown["details"]["parent_model"]) == ("Be\nterse.", "qwen:latest")
+    answer = ask(host, 11435, "generate", model="own/file:v1", prompt="x", options={"num_predict": 2})
+    assert answer["done"]
+    files = host.files(f"{STORE}/blobs")
+    assert {path: files[path] for path in blobs} == blobs, "what it was made from is as it was"
+    assert not host.machine.path(f"{STORE}/.ollamactl-pull").exists()
+    assert (host.applied().steps, host.json("pull", "file").changed) == ([], False)
+
+    started = host.invocations("terse", "file")
+    host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE.replace("0.2", "0.3"))
+    again = host.applied()
+    assert again.steps[0] == "create terse:latest: the Modelfile changed"
+    assert [name for name, one in host.invocations("terse", "file").items() if one != started[name]] == ["terse"]
+    assert "0.3" in ask(host, 11434, "show", model="terse")["parameters"]
+    assert any(step.startswith(f"restart {unit('terse')}: terse:latest ") for step in again.steps)
+
+    host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE + "PARAMETER moon full\n")
+    wrong = host.apply(edited(FLEET, "port: 11435", "port: 11436"))
+    assert (wrong.code, wrong.changed) == (1, False)
+    assert wrong.errors[0].endswith("/etc/ollamactl/terse.Modelfile: line 5: there is no parameter 'moon'")
