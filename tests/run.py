@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.cache import Artifact, LabError, locked
@@ -20,6 +21,8 @@ MODULES = {  # what the program and its unit tests import -> Debian's package
     "xdist": "python3-pytest-xdist", "hypothesis": "python3-hypothesis",
 }  # fmt: skip
 COMMANDS = {"systemd-analyze": "systemd", "git": "git", "groff": "groff-base"}
+MORE_COMMANDS = {"deb-check": {"ssh": "openssh-client", "dpkg-deb": "dpkg"}}
+"""What a target needs besides."""
 LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "types-jsonschema==4.26.0.20261006")
 """Pinned: a new release of a linter must not turn an old commit red."""
 
@@ -27,7 +30,7 @@ LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "type
 def main(target: str) -> int:
     """One of unit, lint, all, demo, bench, bench-gate, soak, deb, deb-check; returns the exit status."""
     os.chdir(CHECKOUT)
-    ensure_packages()
+    ensure_packages({**COMMANDS, **MORE_COMMANDS.get(target, {})})
     steps = {
         "unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench], "soak": [soak],
         "bench-gate": [bench_gate], "deb": [package], "deb-check": [package_checked],
@@ -45,12 +48,12 @@ def main(target: str) -> int:
     return 0
 
 
-def ensure_packages() -> None:
+def ensure_packages(commands: Mapping[str, str]) -> None:
     """Debian packages that the program and its tests import; costs 0.2 s when all are there."""
     missing = {package for module, package in MODULES.items() if not _imports(module)}
     missing |= {
         package
-        for command, package in COMMANDS.items()
+        for command, package in commands.items()
         if subprocess.run(["which", command], capture_output=True).returncode
     }
     if not missing:
