@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from email.utils import formatdate
+import time
 from typing import Protocol, cast
 
 from ollamactl.gate import forward
@@ -16,6 +16,8 @@ from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
 from ollamactl.gate.waking import Waker
 
+_DATE = "%a, %d %b %Y %H:%M:%S GMT"
+"""RFC 9110, 5.6.7; by email.utils it would cost 20 ms of the start that the first request waits for."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time (socket(7))."""
 
@@ -154,7 +156,7 @@ class Client(asyncio.Protocol):
         self._answer(status, text, head, close=close, retry_after=retry_after)
 
     def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool, retry_after: int = 0) -> None:
-        date = formatdate(usegmt=True)
+        date = time.strftime(_DATE, time.gmtime())
         self.write(forward.refusal(status, text, date=date, to=head, close=close, retry_after=retry_after))
         self.ended(close=close)
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from ollamactl.errors import HostError, NotPermitted
 
-_FIRST_LOOK, _LONGEST_PAUSE = 0.005, 0.1
-"""Seconds between two tries to reach it: its first answer should not wait for ours."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _LATE = 0.005, 0.1, 0.05
+"""Seconds between two tries to reach it, and how much of the time it took they may add: a twentieth."""
 _UNIT_EVERY = 0.5
 """Seconds between two looks at its unit, which may have failed."""
 _QUESTION = b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -87,14 +87,13 @@ class Waker:
     async def _answers(self) -> str:
         """Nothing, once the server answers; else why it never will."""
         loop = asyncio.get_running_loop()
-        pause, looked = _FIRST_LOOK, loop.time()
+        began = looked = loop.time()
         while not await self._asked():
             if loop.time() - looked >= _UNIT_EVERY:
                 if reason := await self._units.hopeless(self.unit):
                     return reason
                 looked = loop.time()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(min(max(_SHORTEST_PAUSE, _LATE * (loop.time() - began)), _LONGEST_PAUSE))
         return ""
 
     async def _asked(self) -> bool:
