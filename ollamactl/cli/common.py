@@ -142,10 +142,26 @@ def spec_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def installed_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The installed servers whose names begin so, for a shell to complete; none where they cannot be read."""
+    from ollamactl.host.observe import host
+    from ollamactl.units.record import installed_fleet
+
+    user = any(each.params.get("user") for each in (context, context.parent) if each)
+    target = host(user=user)
+    try:
+        fleet = installed_fleet(target.files.managed(target.layout))
+    except OllamactlError:
+        return []
+    return [instance.name for instance in fleet.instances if instance.name.startswith(incomplete)]
+
+
 def only_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--only NAME, as often as wanted."""
     help_text = "Only this instance; may be repeated."
-    return click.option("--only", metavar="NAME", multiple=True, help=help_text)(function)
+    return click.option("--only", metavar="NAME", multiple=True, shell_complete=installed_names, help=help_text)(
+        function
+    )
 
 
 def replace_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ollamactl.cli.common import Settings, command, timeout_option
+from ollamactl.cli.common import Settings, command, installed_names, timeout_option
 from ollamactl.errors import ExitCode, NotPermitted, Problem, Severity
 from ollamactl.result import Result
 
 if TYPE_CHECKING:
     from ollamactl.outcome import Outcome
 
-names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+names_argument = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=installed_names)
 
 
 @command
@@ -123,7 +123,7 @@ def logs(settings: Settings, names: tuple[str, ...], follow: bool, lines: int, s
 
 
 @command
-@click.argument("name")
+@click.argument("name", shell_complete=installed_names)
 @click.option("--server", is_flag=True, help="What the server itself has, not what a client needs.")
 def env(settings: Settings, name: str, server: bool) -> Result:
     """Print what a shell exports to have `ollama` speak to a server.

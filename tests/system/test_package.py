@@ -43,6 +43,7 @@ def test_it_goes_through_life_and_servers_end_only_where_it_is_removed(package: 
         ]  # fmt: skip
         documented(host)
         host.applied(FLEET)
+        assert completed(host, "restart", "mis") == completed(host, "apply", "--only", "mis") == ["mistral"]
         heals_by_its_own_program(host)
         servers = host.invocations(*NAMES)
 
@@ -81,12 +82,17 @@ def documented(host: FleetHost) -> None:
     """Manual pages, completion and examples are where those look who look for them."""
     pages = host.machine.run("ls /usr/share/man/man1 /usr/share/man/man5 | grep ollamactl").stdout
     assert {"ollamactl.1.gz", "ollamactl-apply.1.gz", "ollamactl-fleet.5.gz"} <= set(pages.split())
-    completed = (
-        ". /usr/share/bash-completion/completions/ollamactl; COMP_WORDS=(ollamactl dest); COMP_CWORD=1;"
-        " _ollamactl_completion ollamactl; echo ${COMPREPLY[*]}"
-    )
-    assert host.machine.run(["bash", "-c", completed]).stdout == "destroy\n"
+    assert completed(host, "dest") == ["destroy"]
     assert host.machine.ollamactl("check", "/usr/share/doc/ollamactl/examples/fleet.yaml").returncode == 0
+
+
+def completed(host: FleetHost, *words: str) -> list[str]:
+    """What bash makes of the last word when a person asks it to."""
+    script = (
+        f". /usr/share/bash-completion/completions/ollamactl; COMP_WORDS=(ollamactl {' '.join(words)});"
+        f" COMP_CWORD={len(words)}; _ollamactl_completion ollamactl; echo ${{COMPREPLY[*]}}"
+    )
+    return host.machine.run(["bash", "-c", script], user="nobody").stdout.split()
 
 
 def heals_by_its_own_program(host: FleetHost) -> None:
