@@ -46,6 +46,10 @@ class Counted:
         return data[:left]
 
 
+NOTHING = Counted(0)
+"""No bytes; one for all, since nobody feeds it."""
+
+
 class Endless:
     """As long as the connection lasts."""
 

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from ollamactl.gate import forward
 from ollamactl.gate.backend import Pool
-from ollamactl.gate.body import Body, Chunked, Counted
+from ollamactl.gate.body import NOTHING, Body, Chunked, Counted
 from ollamactl.gate.clock import NEVER, Clock
 from ollamactl.gate.decide import Listener, Refuse, Wake, decide
 from ollamactl.gate.exchange import Exchange
@@ -98,13 +98,14 @@ class Client(asyncio.Protocol):
             close = not (head.keep and head.length == 0)
             self._answer(decision.status, decision.text, head, close=close)
             return
-        body: Body = Chunked() if head.length is None else Counted(head.length)
         content = b""
-        if not body.done:
+        body: Body = NOTHING
+        if head.length != 0:
+            body = Chunked() if head.length is None else Counted(head.length)
             data, self._buffer = self._buffer, b""
             content = body.feed(data)
         if body.done:
-            self._buffer += body.rest
+            self._buffer = self._buffer or body.rest
             self.deadline = NEVER
         else:
             self._body = body

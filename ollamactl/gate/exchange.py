@@ -41,24 +41,30 @@ class Asker(Protocol):
 class Exchange:
     """Carries a request to a server, and its answer back; neither is kept for longer than the other side needs."""
 
-    __slots__ = ("_again", "_backend", "_begun", "_chunked", "_client", "_close", "_connecting", "_held", "_kept",
-                 "_pool", "_sent", "_waker", "_woken", "head")  # fmt: skip
+    # What most requests never change stands in the class: they are made by the ten thousand a second.
+    _backend: Backend | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _kept = 0
+    """Bytes that wait for the server."""
+    _again: bytes | None = None
+    """The whole request, while it may be sent once more."""
+    _sent = False
+    """The request is whole."""
+    _begun = False
+    """The answer has begun."""
+    _chunked = False
+    """The client gets it in chunks."""
+    _close = False
+    """It is the last of the client's connection."""
+    _woken = False
+    """It has waited for the server already."""
 
     def __init__(self, client: Asker, head: RequestHead, pool: Pool, waker: Waker | None) -> None:
         self.head = head
         self._client = client
         self._pool = pool
         self._waker = waker
-        self._woken = False  # it has waited for the server already
-        self._backend: Backend | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._held: list[bytes] = []  # what waits for the server
-        self._kept = 0  # its bytes
-        self._again: bytes | None = None  # the whole request, while it may be sent once more
-        self._sent = False  # the request is whole
-        self._begun = False  # the answer has begun
-        self._chunked = False  # the client gets it in chunks
-        self._close = False  # it is the last of the client's connection
+        self._held: list[bytes] = []
 
     def start(self, content: bytes, *, done: bool, wake: bool) -> None:
         """Sends the request, with what there is of its body; first waits for the server where it has to `wake`."""

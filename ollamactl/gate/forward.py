@@ -3,10 +3,12 @@
 import json
 from http import HTTPStatus
 
-from ollamactl.gate.message import AnswerHead, RequestHead
+from ollamactl.gate.message import AnswerHead, RequestHead, written
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODYLESS = (204, 304)
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
+"""Whose length is said even where it is none (RFC 9110, 8.6)."""
 
 
 def request(head: RequestHead, host: bytes) -> bytes:
@@ -15,18 +17,18 @@ def request(head: RequestHead, host: bytes) -> bytes:
     A request of a page's own origin loses its Origin: who compares the two (gin-contrib/cors does) would take it for
     one of a foreign page, now that Host is another.
     """
-    fields = head.fields
-    if origins := head.values(b"origin"):
+    lines = head.lines
+    if b"://" in lines and (origins := head.values(b"origin")):
         own = (b"http://" + head.host, b"https://" + head.host)
         if len(origins) == 1 and origins[0] in own:
-            fields = tuple(field for field in fields if field[0].lower() != b"origin")
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (head.method, head.target, host), *(b"%b: %b" % each for each in fields)]
+            lines = written(tuple(field for field in head.fields if field[0].lower() != b"origin"))
     if head.length is None:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif head.length or head.method in (b"POST", b"PUT", b"PATCH"):
-        lines.append(b"Content-Length: %d" % head.length)
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        framing = b"Transfer-Encoding: chunked\r\n"
+    elif head.length or head.method in _WITH_BODY:
+        framing = b"Content-Length: %d\r\n" % head.length
+    else:
+        framing = b""
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (head.method, head.target, host, lines, framing)
 
 
 def has_body(head: AnswerHead, method: bytes) -> bool:
@@ -36,20 +38,20 @@ def has_body(head: AnswerHead, method: bytes) -> bool:
 
 def answer(head: AnswerHead, to: RequestHead, *, close: bool) -> tuple[bytes, bool]:
     """The head for the client, and whether the content goes in chunks; the last answer of a connection says `close`."""
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *(b"%b: %b" % each for each in head.fields)]
+    framing = connection = b""
     chunked = False
     if head.length is not None:
         if head.status != HTTPStatus.NO_CONTENT:
-            lines.append(b"Content-Length: %d" % head.length)
+            framing = b"Content-Length: %d\r\n" % head.length
     elif to.minor and has_body(head, to.method):
         chunked = True
-        lines.append(b"Transfer-Encoding: chunked")
+        framing = b"Transfer-Encoding: chunked\r\n"
     if close:
-        lines.append(b"Connection: close")
+        connection = b"Connection: close\r\n"
     elif not to.minor:
-        lines.append(b"Connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines), chunked
+        connection = b"Connection: keep-alive\r\n"
+    start = b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (head.status, head.reason, head.lines, framing, connection)
+    return start, chunked
 
 
 def counts_itself(head: AnswerHead, to: RequestHead) -> bool:

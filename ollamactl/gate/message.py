@@ -60,6 +60,8 @@ class RequestHead(NamedTuple):
     """As the client named it, with its port; nothing where an HTTP/1.0 client named none."""
     fields: Fields
     """End to end ones, names as they came."""
+    lines: bytes
+    """The same, written anew."""
     length: int | None
     """Bytes of the body; None: in chunks."""
     keep: bool
@@ -77,7 +79,8 @@ class AnswerHead(NamedTuple):
 
     status: int
     reason: bytes
-    fields: Fields
+    lines: bytes
+    """Its fields that are end to end, written anew."""
     length: int | None
     """Content-Length, where there is one."""
     chunked: bool
@@ -135,7 +138,15 @@ def _request(data: bytes, most: int) -> RequestHead:
     if expects and expects != [b"100-continue"]:
         raise Malformed(417, "no other expectation than 100-continue is met here")
     return RequestHead(
-        method, target, minor, host, fields, None if chunked else length or 0, keep, bool(expects and minor)
+        method,
+        target,
+        minor,
+        host,
+        fields,
+        written(fields),
+        None if chunked else length or 0,
+        keep,
+        bool(expects and minor),
     )
 
 
@@ -148,7 +159,12 @@ def _answer(data: bytes, most: int) -> AnswerHead:
     fields, special = _split(block, most)
     length, chunked = _length(special, minor)
     keep, fields = _connection(fields, special, minor)
-    return AnswerHead(int(status), reason or b"", fields, length, chunked, keep)
+    return AnswerHead(int(status), reason or b"", written(fields), length, chunked, keep)
+
+
+def written(fields: Fields) -> bytes:
+    """Their lines."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 # Who polls says the same again and again, and so does who answers, but for the date.
