@@ -91,6 +91,13 @@ class Client(asyncio.Protocol):
         except Malformed as error:
             self.refuse(error.status, error.text)
 
+    def _has_next(self) -> bool:
+        """Whether something in the buffer is still to be answered."""
+        try:
+            return head_end(self._buffer.removeprefix(b"\r\n"), self._limits) > 0
+        except Malformed:
+            return True
+
     def _begin(self, head: RequestHead) -> None:
         waker = self._door.waker
         decision = decide(head, self._door.listener, awake=waker is None or waker.is_awake)
@@ -138,7 +145,7 @@ class Client(asyncio.Protocol):
     def ended(self, *, close: bool) -> None:
         """The answer has been sent, and the next request's turn has come."""
         self._exchange = None
-        if close or self.last or (self._half_closed and not self._buffer):
+        if close or self.last or (self._half_closed and not self._has_next()):
             self._linger()
             return
         self.server_full(full=False)
@@ -201,7 +208,7 @@ class Client(asyncio.Protocol):
             if self._exchange:
                 self._exchange.abandon()
                 self._exchange = None
-            return False
+            return not self._lingering and self._body is None and self._has_next()
         if not self._exchange.begun and self._exchange.head.minor:
             self.write(forward.CONTINUE)
         self.deadline = self._clock.now

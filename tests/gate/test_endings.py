@@ -100,6 +100,26 @@ def test_pipelined_requests_before_the_half_that_ends_are_all_answered() -> None
     run(scenario())
 
 
+def test_pipelined_refusals_before_the_half_that_ends_are_all_told() -> None:
+    async def scenario() -> None:
+        async with world() as here:
+            client = await here.connect(GET.replace(b"GET", b"TRACE") * 50)
+            client.writer.write_eof()
+            assert (await client.all()).count(b"HTTP/1.1 405 ") == 50
+
+    run(scenario())
+
+
+def test_half_a_head_before_the_half_that_ends_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        async with world() as here:
+            client = await here.connect(GET + GET[:-1])
+            client.writer.write_eof()
+            assert (await client.all()).count(b"HTTP/1.1 ") == 2, "100 Continue, and the answer"
+
+    run(scenario())
+
+
 def test_a_client_that_ends_in_its_upload_takes_the_request_along() -> None:
     async def scenario() -> None:
         gone = asyncio.Event()
