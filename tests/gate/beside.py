@@ -17,7 +17,7 @@ from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 from tests.lab import web
 
-QUIET = 2.0
+QUIET = 3.0
 """Seconds without a byte after which nothing more comes; all cases run at once."""
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PLAIN = {b"host", b"connection", b"content-length", b"transfer-encoding"}
@@ -51,7 +51,15 @@ class Recorder:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.seen: list[str] = []
+        self._requests: list[str] = []
+        self._whole: list[bool] = []
+
+    @property
+    def seen(self) -> list[str]:
+        """Each request, and whether it came to its end."""
+        return [
+            text if whole else f"{text} BROKEN OFF" for text, whole in zip(self._requests, self._whole, strict=True)
+        ]
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.CancelledError):
@@ -65,19 +73,23 @@ class Recorder:
             try:
                 event = connection.next_event()
             except h11.RemoteProtocolError:
-                self.seen.append("nonsense" if at < 0 else f"{self.seen.pop(at)} BROKEN OFF")
+                if at < 0:
+                    self._requests.append("nonsense")
+                    self._whole.append(True)
                 return
             if event is h11.NEED_DATA:
                 connection.receive_data(await reader.read(65536))
             elif isinstance(event, h11.Request):
-                at = len(self.seen)
+                at = len(self._requests)
                 odd = sorted(f"{n.decode()}: {v.decode('latin-1')}" for n, v in event.headers if n not in PLAIN)
                 target = event.target.decode() + (f" {{{', '.join(odd)}}}" if odd else "")
-                self.seen.append(f"{event.method.decode()} {target}")
+                self._requests.append(f"{event.method.decode()} {target}")
+                self._whole.append(False)
             elif isinstance(event, h11.Data) and event.data:
-                arrow = "" if " <- " in self.seen[at] else " <- "
-                self.seen[at] += arrow + bytes(event.data).decode("latin-1")[:60]
+                arrow = "" if " <- " in self._requests[at] else " <- "
+                self._requests[at] += arrow + bytes(event.data).decode("latin-1")[:60]
             elif isinstance(event, h11.EndOfMessage):
+                self._whole[at] = True
                 writer.write(self.case.answer)
                 await writer.drain()
                 if b"\r\nContent-Length:" not in self.case.answer or connection.their_state is h11.MUST_CLOSE:
