@@ -84,6 +84,7 @@ class Progress:
         if self._live:
             self._live.stop()
             self._live = None
+        self._states.clear()
         self._transfer(moment)
 
     def __call__(self, instance: str, words: str) -> None:
@@ -171,6 +172,8 @@ class Transfer:
         else:
             key, words = (moment.model, ""), self._meter.line(moment, 0.0)
         if key not in self._rows:
+            if key[1] and moment.completed >= moment.total:
+                return  # it was there
             self._rows[key] = self._bars.add_task(escape(words), total=moment.total or None, visible=bool(key[1]))
         if key[1]:
             self._bars.update(self._rows[key], completed=moment.completed, total=moment.total)

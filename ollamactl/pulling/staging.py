@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ollamactl import manifest
 from ollamactl.errors import HostError
@@ -228,8 +229,13 @@ def opened(models_dir: str, *, seen: str) -> Iterator[Staging]:
     Raises HostError, or NotPermitted.
     """
     try:
-        for folder in (models_dir, f"{models_dir}/blobs", f"{models_dir}/manifests"):
-            make_folders(os.path.realpath(folder))
+        make_folders(os.path.realpath(models_dir))
+        with folders.held(os.path.realpath(models_dir)) as at:
+            about = os.fstat(at)
+            for name in ("blobs", "manifests"):
+                if not Path(models_dir, name).is_dir():
+                    with folders.made(name, at, 0o755, (about.st_uid, about.st_gid)):
+                        pass
         blobs = os.path.realpath(f"{models_dir}/blobs")
         # Where a rename takes a blob into the store: beside it, or in it where it is a mount of its own
         beside = os.path.dirname(blobs)

@@ -168,3 +168,13 @@ def test_what_a_model_is_made_of_is_the_servers_own_copy(models: Path, tmp_path:
         with pytest.raises(HostError, match="only its owner may read it"):
             place.add(str(weights), uid=os.getuid(), others=True)
         assert place.add(str(weights), uid=os.getuid(), others=False)
+
+
+def test_folders_that_a_store_lacks_are_its_owners(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    if not os.geteuid():
+        os.chown(tmp_path / "models", 4711, 4711)
+    with opened(tmp_path / "models"):
+        (tmp_path / "models" / NAME).rename(tmp_path / "ours")
+        owners = {path.stat().st_uid for path in (tmp_path / "models").iterdir()}
+    assert owners == {(tmp_path / "models").stat().st_uid}
