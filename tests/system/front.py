@@ -1,9 +1,10 @@
 """What stands before the real registry in a machine of the lab: the file server that it redirects to, and a gate.
 
 The file server, on 127.0.0.1:5001, has the registry's blobs below the folder that is its first argument, and does what
-a line of JSON in the file that is its second tells it: `rate` (bytes a second), `stall` (send nothing more after so
-many bytes of an answer), `spoil` (send other bytes). It appends each range that it is asked for to the file `asked`
-beside that. Ollama fetches blobs from where a registry redirects to, and that must be another host's name: localhost.
+a line of JSON in the file that is its second tells it: `rate` (bytes a second), `cut` and `stall` (break off, or send
+nothing more, after so many bytes of an answer), `spoil` (send other bytes). It appends each range that it is asked for
+to the file `asked` beside that. Ollama fetches blobs from where a registry redirects to, and that must be another
+host's name: localhost.
 
 The gate, on 127.0.0.1:5002, lets through to the registry who shows a token, and gives one to the key in `key` there.
 """
@@ -49,6 +50,9 @@ class Files(BaseHTTPRequestHandler):
             data.seek(begin)
             sent = 0
             while left := end - begin - sent:
+                if sent >= orders.get("cut", end):
+                    self.close_connection = True
+                    return
                 if sent >= orders.get("stall", end):
                     time.sleep(3600)
                 chunk = data.read(min(_CHUNK, left))
