@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -57,9 +58,17 @@ def serving(port: int) -> Iterator[list[tuple[str, str]]]:
         thread.join()
 
 
-def shell(port: int, *models: str) -> "subprocess.Popen[str]":
+@contextmanager
+def shell(port: int, *models: str) -> Iterator["subprocess.Popen[str]"]:
+    """It goes on for ever where nobody answers, so it is ended with the test."""
     words = ["/bin/bash", "-c", f"{SCRIPT}\nwait", "preload", "127.0.0.1", str(port), *models]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+    command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+    with command as bash:
+        try:
+            yield bash
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(bash.pid, signal.SIGKILL)
 
 
 def test_each_model_is_asked_for_as_its_kind_needs_and_again_where_it_failed() -> None:
@@ -82,6 +91,10 @@ def test_each_model_is_asked_for_as_its_kind_needs_and_again_where_it_failed() -
 def test_it_is_known_by_its_unit_while_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     with shell(free_port(), "a") as bash:
         monkeypatch.setattr(processes, "unit_of", lambda *_: "ollama@a.service")
-        assert preloading.at_work("ollama@a.service")
+        # The kernel shows a new program's arguments a moment after Popen knows that it runs
+        deadline = time.monotonic() + 10
+        while not preloading.at_work("ollama@a.service"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert not preloading.at_work("ollama@b.service")
         os.killpg(bash.pid, signal.SIGKILL)
