@@ -37,7 +37,7 @@ def _without_port(host: str) -> str:
 
 
 def _near(address: IPv4Address | IPv6Address) -> bool:
-    if address.is_unspecified:
+    if int(address) == 0:  # not is_unspecified: from Python 3.13 on ::ffff:0.0.0.0 is that too, for Go it is not
         return True
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
