@@ -33,6 +33,8 @@ PURE = {
     "doctor",
     *below("doctor", DOCTOR),
     "errors",
+    "exporting",
+    *below("exporting", "litellm nginx openwebui prometheus server"),
     "facts",
     "files",
     "gate",

@@ -6,14 +6,15 @@ import sys
 import click
 
 from ollamactl import __version__
-from ollamactl.cli import control, describe, doctor, fleet, heal, past, pull, store
+from ollamactl.cli import control, describe, doctor, export, fleet, heal, past, pull, store
 from ollamactl.cli.common import Group, global_options, spelled_out, wants_json
 from ollamactl.errors import UsageError
 
 COMMANDS = (
     describe.init, describe.adopt, fleet.check, fleet.render, fleet.plan, fleet.apply, fleet.verify, control.status,
     control.start, control.stop, control.restart, control.logs, control.env, pull.pull, pull.key, store.models,
-    store.prune, past.history, past.rollback, describe.gpus, doctor.doctor, heal.heal, fleet.destroy, describe.schema,
+    store.prune, past.history, past.rollback, describe.gpus, doctor.doctor, heal.heal, export.export,
+    fleet.destroy, describe.schema,
 )  # fmt: skip
 """In the order in which a person meets them."""
 
