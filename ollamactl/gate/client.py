@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Protocol, cast
 
 from ollamactl.gate import forward
@@ -80,7 +81,7 @@ class Client(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begins with the next request, if it is there."""
-        if not self._buffer or self._exchange or self._lingering or self._full:
+        if not self._buffer or self._exchange or self._lingering or self._full or self._transport.is_closing():
             return
         data = self._buffer.removeprefix(b"\r\n")  # as some clients end a body (RFC 9112, 2.2)
         try:
@@ -175,7 +176,8 @@ class Client(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.resume_reading()
-        self._transport.write_eof()
+        with suppress(OSError):  # the client has reset the connection, and the loop is about to hear of it
+            self._transport.write_eof()
         if not self._full:
             self.deadline = self._clock.now + self._limits.linger_seconds
 
@@ -216,6 +218,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """By asyncio."""
+        self._buffer = b""  # what was to be the next request's turn is nobody's
         self._clock.discard(self)
         self._door.left(self)
         if self._exchange:

@@ -50,6 +50,35 @@ def test_when_the_client_goes_the_server_is_told(begin: bytes, way: str) -> None
     run(scenario())
 
 
+def test_a_client_that_goes_between_pipelined_requests_has_the_next_one_not_sent() -> None:
+    """Or it is given up again: nobody would ever end it."""
+    ended: list[asyncio.Event] = []
+
+    async def serve(served: Served) -> None:
+        ended.append(mine := asyncio.Event())
+        with suppress(asyncio.IncompleteReadError):
+            await served.request()
+        await served.ends()
+        mine.set()
+
+    async def scenario() -> None:
+        async with world(serve) as here:
+            for count in range(1, 80):
+                client = await here.connect()
+                client.writer.write(GET.replace(b"GET", b"TRACE") * count + POST)
+                if count % 2:
+                    await asyncio.sleep(0)
+                client.reset()
+            while here.door.clients:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            for served, event in zip(here.accepted, ended, strict=True):
+                await asyncio.wait_for(event.wait(), 5)
+                served.close()
+
+    run(scenario())
+
+
 def test_a_client_that_goes_while_its_server_is_being_reached_leaves_nothing() -> None:
     async def scenario() -> None:
         async with world() as here:
