@@ -140,8 +140,9 @@ def key(host: Host, fleet: Fleet, tell: Tell) -> tuple[Key, bool]:
 
 def fetch(host: Host, fleet: Fleet, models: Sequence[str], *, watch: Watch, tell: Tell) -> None:
     """Pulls what a plan lacks. Raises PullsFailed with every failure; what came by then stays."""
-    if problems := [each.problem for each in pull(host, fleet, models, watch=watch, tell=tell) if each.problem]:
-        raise PullsFailed(problems)
+    found = pull(host, fleet, models, watch=watch, tell=tell)
+    if problems := [each.problem for each in found if each.problem]:
+        raise PullsFailed(problems, changed=any(each.changed for each in found))
 
 
 def with_pulled(applied: Applied, pulled: Sequence[Step]) -> Applied:
@@ -154,8 +155,10 @@ def with_pulled(applied: Applied, pulled: Sequence[Step]) -> Applied:
 class PullsFailed(HostError):
     """Models that a fleet needs did not come, so it was not changed."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, changed: bool) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
+        self.changed = changed
+        """Whether others did come."""
         self._problems = tuple(problems)
 
     @property

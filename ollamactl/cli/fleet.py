@@ -154,6 +154,7 @@ def apply(
         return _plan(host, "apply", spec, diff=diff, exit_code=False, replace=replace, only=only, pulling=pulling)
     from ollamactl import report, transaction, workflow
     from ollamactl.output import Progress
+    from ollamactl.pull import PullsFailed
     from ollamactl.spec import source
 
     text = source.read(spec)
@@ -164,6 +165,11 @@ def apply(
     except workflow.NotReadyError as error:
         words = report.refused(error.problems, "FAILED: nothing was changed;")
         return Result(command="apply", exit_code=error.exit_code, problems=error.problems, text=words)
+    except PullsFailed as error:
+        words = report.refused(error.problems, "FAILED: the fleet was not changed;")
+        return Result(
+            command="apply", exit_code=error.exit_code, changed=error.changed, problems=error.problems, text=words
+        )
     return applied_result("apply", applied, settings, diff=diff)
 
 

@@ -47,8 +47,8 @@ def test_a_model_of_ones_own_is_made_served_and_made_again_when_what_it_is_made_
     host.machine.run("chmod o+r /etc/ollamactl/tiny.gguf")
     ran = host.applied()
 
-    assert (refused.code, [hint for hint in refused.hints if "tiny.gguf" in hint]) == (
-        1, ["if it may be so: sudo chmod o+r /etc/ollamactl/tiny.gguf"],
+    assert (refused.code, refused.changed, [hint for hint in refused.hints if "tiny.gguf" in hint]) == (
+        1, True, ["if it may be so: sudo chmod o+r /etc/ollamactl/tiny.gguf"],
     )  # fmt: skip
     assert [step for step in ran.steps if step.startswith("create")] == [
         "create own/file:v1: made by /etc/ollamactl/file.Modelfile"
