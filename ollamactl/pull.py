@@ -79,7 +79,7 @@ def pull(
                     return taken(name, data)
 
                 def made(name: ModelName) -> Pulled:
-                    recipe = read_recipe(name.short, own[name.short], Path(models_dir))
+                    recipe = read_recipe(name.short, own[name.short], Path(models_dir), spec=fleet.source)
                     if not recipe.stale(there.get(name.short)) and recipe.marks and not recipe.problem:
                         return Pulled(model=name.short, after=there[name.short].digest)
                     place.bare()

@@ -48,7 +48,7 @@ def models(fleet: Fleet, words: Sequence[str]) -> tuple[str, ...]:
     """
     found = [*choice.models(fleet, words), *(model for model, _ in fleet.custom if not words)]
     own = dict(fleet.custom)
-    recipes = [read_recipe(each, own[each], Path(fleet.models_dir)) for each in found if each in own]
+    recipes = [read_recipe(each, own[each], Path(fleet.models_dir), spec=fleet.source) for each in found if each in own]
     bases = [recipe.base.short for recipe in recipes if recipe.base and recipe.base.short not in own]
     pulled = [each for each in found if each not in own]
     return tuple(dict.fromkeys([*pulled, *bases, *(model for model in own if model in found)]))

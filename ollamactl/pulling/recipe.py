@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ollamactl.facts import Manifest
-from ollamactl.host import store
+from ollamactl.host import reach, store
 from ollamactl.model import Fleet
 from ollamactl.modelname import ModelName
 from ollamactl.pulling import modelfile
@@ -74,13 +74,20 @@ def marked(data: bytes, made_from: Mapping[str, str]) -> bytes:
 
 def look(fleet: Fleet, models_dir: Path) -> tuple[Recipe, ...]:
     """The recipes of a fleet's own models, in the order of the spec."""
-    return tuple(read_recipe(model, path, models_dir) for model, path in fleet.custom)
+    return tuple(read_recipe(model, path, models_dir, spec=fleet.source) for model, path in fleet.custom)
 
 
-def read_recipe(model: str, path: str, models_dir: Path) -> Recipe:
-    """One of them."""
+def read_recipe(model: str, path: str, models_dir: Path, *, spec: str) -> Recipe:
+    """One of them; `spec` is the file that names it.
+
+    Not a word is told of a Modelfile that others may not read, nor is a model made of it, where somebody else than
+    root chose which file that is: everybody may read a model's parts.
+    """
     try:
-        with Path(path).open("rb") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:  # noqa: PTH123
+            if why := _withheld(path, os.fstat(fd), spec):
+                return Recipe(model=model, path=path, problem=why)
             data = file.read(_MAX_BYTES)
         read = modelfile.parse(data.decode())
     except OSError as error:
@@ -104,6 +111,8 @@ def read_recipe(model: str, path: str, models_dir: Path) -> Recipe:
             about = os.stat(place)
             if not stat.S_ISREG(about.st_mode):
                 raise ValueError(f"{place} is no file: make a GGUF file of it (llama.cpp's convert_hf_to_gguf)")
+            if why := _withheld(place, about, spec):
+                raise ValueError(f"{place}: {why}")
             found[place] = f"{about.st_size}-{about.st_mtime_ns}"
     except OSError as error:
         return Recipe(model=model, path=path, problem=f"{error.filename}: {(error.strerror or '').lower()}")
@@ -114,6 +123,19 @@ def read_recipe(model: str, path: str, models_dir: Path) -> Recipe:
         return recipe
     there = store.read(models_dir, wanted=[base]).get(base.short)
     return replace(recipe, marks={**found, base.short: there.digest} if there else None)
+
+
+def _withheld(path: str, about: os.stat_result, spec: str) -> str:
+    """Why root must not read a file for whoever wrote the spec; empty where it may."""
+    if os.geteuid():
+        return ""
+    real = os.path.realpath(path)
+    folders = [str(folder) for folder in Path(real).parents]
+    everybody = about.st_mode & stat.S_IROTH and all(reach.others_may(each, stat.S_IXOTH) for each in folders)
+    _, who = next(iter(reach.writers(spec)), ("", "")) if spec else ("", "")
+    if everybody or not who:
+        return ""
+    return f"others may not read it, and {who} can change the spec: keep that in /etc/ollamactl, or let all read this"
 
 
 def _place(source: str, path: str) -> str:

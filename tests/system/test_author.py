@@ -115,6 +115,28 @@ def test_who_can_change_the_spec_is_named_where_it_hands_on_roots_variables(stor
     assert told not in store.json("plan", kept).notes
 
 
+def test_who_can_change_the_spec_is_told_nothing_of_roots_files_by_a_modelfile(store: FleetHost) -> None:
+    machine = store.machine
+    machine.write(f"{PRIVATE}/token", "hunter2 is the password\n")
+    machine.write("/srv/Modelfile", f"FROM llama3\nADAPTER {PRIVATE}/token\n")
+    machine.run(["mkfifo", "/srv/pipe"])
+    custom = f"""custom:
+      leak: {{modelfile: {PRIVATE}/token}}
+      more: {{modelfile: /srv/Modelfile}}
+      pipe: {{modelfile: /srv/pipe}}
+    instances:"""
+    spec = store.spec(FLEET.replace("instances:", custom), "/home/ada/fleet.yaml")
+    machine.run(["chown", "ada:", spec])
+
+    for command in ("plan", "apply"):
+        ran = store.json(command, spec)
+        assert "hunter2" not in json.dumps(ran.envelope) + ran.stderr
+        assert json.dumps(ran.envelope).count("others may not read it, and ada can change the spec") >= 1
+    assert machine.run(["grep", "-rl", "hunter2", STORE], check=False).stdout.split() == []
+    kept = store.spec(machine.read(spec), "/etc/ollamactl/fleet.yaml")
+    assert "line 1: 'hunter2' is none of FROM" in json.dumps(store.json("plan", kept).envelope)
+
+
 def test_what_a_server_leaves_in_its_home_leads_destroy_nowhere(store: FleetHost) -> None:
     machine = store.machine
     machine.run("mkdir -m 777 /srv/precious && touch /srv/precious/file")
