@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -262,9 +263,12 @@ def test_two_hundred_models_do_not_slow_one(models: Path) -> None:
         folder = models / f"manifests/registry.ollama.ai/library/m{number}"
         folder.mkdir()
         (folder / "latest").write_text("{}")
+    # The best of some: a busy machine makes any single one slow
+    one = min(seconds(lambda: store.read(models, wanted=wanted(LLAMA))) for _ in range(5))
+    assert one < min(seconds(lambda: store.read(models)) for _ in range(5)) / 5
+
+
+def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    store.read(models, wanted=wanted(LLAMA))
-    one = time.perf_counter() - started
-    started = time.perf_counter()
-    store.read(models)
-    assert one < (time.perf_counter() - started) / 5
+    work()
+    return time.perf_counter() - started
