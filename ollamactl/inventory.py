@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ollamactl import manifest
@@ -27,11 +28,13 @@ class Version:
     """Other names under which some of them serve it."""
     waiting: tuple[str, ...] = ()
     """Who declares it, and gets it with the next apply."""
+    made: str = ""
+    """What of the spec's own it is, or is made from, in words."""
 
     @property
     def unused(self) -> bool:
         """Whether the store has it for nobody of the fleet."""
-        return self.stored and not self.instances and not self.waiting
+        return self.stored and not self.instances and not self.waiting and not self.made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,13 @@ def stored(manifests: Mapping[str, Manifest]) -> tuple[Version, ...]:
     return tuple(_version(manifests[name], stored=True) for name in sorted(manifests))
 
 
-def of_fleet(fleet: Fleet, manifests: Mapping[str, Manifest], views: Views) -> tuple[Version, ...]:
-    """The versions that the fleet's store has, its servers see or its instances declare, by name."""
+def of_fleet(
+    fleet: Fleet, manifests: Mapping[str, Manifest], views: Views, made: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Version, ...]:
+    """The versions that the fleet's store has, its servers see or its instances declare, by name.
+
+    `made` says of models what the spec's own ones have to do with them.
+    """
     found = {(each.model, each.digest): each for each in stored(manifests)}
     seen: dict[str, dict[str, str]] = {}
     also: dict[tuple[str, str], list[str]] = {}
@@ -74,6 +82,9 @@ def of_fleet(fleet: Fleet, manifests: Mapping[str, Manifest], views: Views) -> t
                 found[key] = replace(row, waiting=(*row.waiting, instance.name))
             else:
                 found[key] = replace(row, instances=(*row.instances, instance.name))
+    for key, row in found.items():
+        if row.stored and (words := made.get(key[0])):
+            found[key] = replace(row, made=words)
     for key, aliases in also.items():
         if key in found:
             found[key] = replace(found[key], aliases=tuple(sorted(set(aliases))))
@@ -141,6 +152,8 @@ def _served(row: Version) -> str:
         parts.append(f"missing; declared by {', '.join(row.waiting)}")
     elif not row.stored:
         parts.append("no longer in the store")
+    if row.made and not row.instances:
+        parts.append(f"nobody; {row.made}")
     return "; ".join(parts) or "nobody"
 
 
@@ -159,6 +172,7 @@ def data(stock: Stock) -> dict[str, Any]:
                 "instances": list(row.instances),
                 "aliases": list(row.aliases),
                 "waiting": list(row.waiting),
+                "made": row.made or None,
                 "unused": row.unused if stock.fleets else None,
             }
             for row in stock.versions

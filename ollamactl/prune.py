@@ -18,6 +18,8 @@ from ollamactl.model import Fleet, Instance, Store
 from ollamactl.protocols import Tell
 from ollamactl.pruning import choice, folder, others
 from ollamactl.pruning.choice import Choice, Needs
+from ollamactl.pulling import recipe
+from ollamactl.pulling.recipe import Recipe
 from ollamactl.quantity import shown_size
 from ollamactl.spec import source, specfile
 from ollamactl.units import record
@@ -95,7 +97,7 @@ def _note(message: str, **fields: str) -> None:
 
 
 def _needs(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> tuple[Needs, list[Problem]]:
-    notes = []
+    notes: list[Problem] = []
     spec, path = None, record.installed_source(there)
     if path and Path(path).exists():
         text = source.read(path)
@@ -112,7 +114,15 @@ def _needs(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> tuple
             (each.number, record.installed_fleet(seen), [*_data(compiled.views(seen.values(), host.layout))])
         )
     views = _data(compiled.views(there.values(), host.layout))
-    return choice.needs(fleet, views, spec, generations), notes
+    own = [each for one in (fleet, spec) if one for each in recipe.look(one, Path(fleet.models_dir))]
+    recipes = {(each.model, each.path): each for each in own}.values()
+    notes += [_unmade(each) for each in recipes if each.problem]
+    return choice.needs(fleet, views, spec, generations, made=recipe.needed(recipes)), notes
+
+
+def _unmade(each: Recipe) -> Problem:
+    message = f"{each.problem}, so nobody knows what {each.model} is made from: nothing of the store is removed"
+    return Problem(path=each.path, message=message, hint="mend it, or take the model out of `custom` and apply")
 
 
 def _data(views: Iterator[tuple[str, Manifest]]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from ollamactl import compiled, inventory
 from ollamactl.errors import NotPermitted, OllamactlError, Problem, Severity
@@ -10,6 +11,7 @@ from ollamactl.host import discover, store
 from ollamactl.host.observe import Host
 from ollamactl.inventory import Stock
 from ollamactl.model import Fleet
+from ollamactl.pulling import recipe
 from ollamactl.units.record import installed_fleet
 from ollamactl.workflow import nothing_installed
 
@@ -26,7 +28,8 @@ def read(host: Host) -> tuple[tuple[Stock, ...], tuple[Problem, ...]]:
     if fleet.instances:
         views = [each for each in compiled.views(there.values(), host.layout) if each[0]]
         manifests = store.read(host.root / fleet.models_dir.lstrip("/"))
-        versions = inventory.of_fleet(fleet, manifests, views)
+        made = dict(recipe.needed(recipe.look(fleet, Path(fleet.models_dir))))
+        versions = inventory.of_fleet(fleet, manifests, views, made)
         stocks.append(Stock(path=fleet.models_dir, versions=versions, fleets=True, size=_size(host, fleet.models_dir)))
     for path in _others(host, fleet):
         try:

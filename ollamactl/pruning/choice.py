@@ -93,15 +93,25 @@ class Choice:
 
 
 def needs(
-    fleet: Fleet, views: Iterable[bytes], spec: Fleet | None, generations: Iterable[tuple[int, Fleet, Iterable[bytes]]]
+    fleet: Fleet,
+    views: Iterable[bytes],
+    spec: Fleet | None,
+    generations: Iterable[tuple[int, Fleet, Iterable[bytes]]],
+    *,
+    made: Iterable[tuple[str, str]] = (),
 ) -> Needs:
-    """What the installed fleet, the spec as it is now and the kept generations need; the first of them is told."""
+    """What the installed fleet, the spec as it is now and the kept generations need; the first of them is told.
+
+    `made` are models of the spec's own and what they are made from, each with who needs it.
+    """
     models: dict[str, str] = {}
     manifests = [*views]
     for instance in fleet.instances:
         _note(models, instance.models, f"{instance.name} serves it")
     for instance in spec.instances if spec else ():
         _note(models, instance.models, f"{instance.name} will serve it, by the spec")
+    for name, why in made:
+        _note(models, [name], why)
     for number, then, seen in sorted(generations, key=lambda each: -each[0]):
         manifests += seen
         for instance in then.instances:

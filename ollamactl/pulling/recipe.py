@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -136,6 +136,14 @@ def _withheld(path: str, about: os.stat_result, spec: str) -> str:
     if everybody or not who:
         return ""
     return f"others may not read it, and {who} can change the spec: keep that in /etc/ollamactl, or let all read this"
+
+
+def needed(recipes: Iterable[Recipe]) -> Iterator[tuple[str, str]]:
+    """The spec's own models and those that an apply would pull to make them, each with the reason."""
+    for each in recipes:
+        yield each.model, f"made by {each.path}"
+        if each.base:
+            yield each.base.short, f"{each.model} is made from it"
 
 
 def _place(source: str, path: str) -> str:

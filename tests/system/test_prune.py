@@ -200,3 +200,21 @@ def test_nothing_goes_beside_a_pull_and_what_a_killed_one_left_does() -> None:
         )
         assert names(prune(host, "--yes")) == [f"{model.rpartition(':')[0]}:latest", "qwen:latest"]
         assert (blobs(host) - {".ollamactl-pull"}, host.json("verify").code) == (needed(host), 0)
+
+
+def test_what_the_specs_own_models_are_made_from_stays(host: FleetHost) -> None:
+    host.machine.write("/etc/ollamactl/Modelfile", "FROM qwen\nSYSTEM Be brief.\n")
+    spec = edited(FLEET, "version: 1", "version: 1\n    custom: {brief: {modelfile: /etc/ollamactl/Modelfile}}")
+    host.applied(edited(spec, "[mistral]", "[brief]"))
+
+    shown, stores = prune(host, "--dry-run"), host.json("models").envelope["data"]["stores"]
+    host.machine.remove("/etc/ollamactl/Modelfile")
+    refused = prune(host, "--yes")
+
+    assert names(shown) == ["acme/coder:7b", "mistral:latest", "nomic-embed-text:v1.5"]
+    assert [row["name"] for row in stores[0]["models"] if row["unused"]] == names(shown)
+    kept = {row["name"]: row["why"] for row in shown.envelope["data"]["kept"]}
+    assert (kept["brief:latest"], kept["qwen:latest"]) == ("two serves it", "brief:latest is made from it")
+    assert (refused.code, refused.changed) == (1, False)
+    words = "so nobody knows what brief:latest is made from: nothing of the store is removed"
+    assert refused.errors[0].endswith(words)

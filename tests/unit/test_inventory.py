@@ -91,3 +91,10 @@ def test_who_has_models_that_nobody_uses_is_told_of_prune() -> None:
     ours, other = (Stock(path="/m", versions=rows, fleets=fleets) for fleets in (True, False))
     assert inventory.table([ours], prune="sudo ollamactl prune").splitlines()[-1] == words
     assert "unused" not in inventory.table([other], prune="sudo ollamactl prune")
+
+
+def test_what_the_specs_own_models_are_made_from_is_not_unused() -> None:
+    rows = inventory.of_fleet(Fleet(), {"m:latest": version("m:latest", A)}, [], {"m:latest": "x is made from it"})
+    text = inventory.table([Stock(path="/m", versions=rows, fleets=True)], prune="prune")
+    assert text.splitlines()[-1].split(maxsplit=4)[4] == "nobody; x is made from it"
+    assert not rows[0].unused

@@ -98,6 +98,10 @@ def test_who_needs_a_model_is_told_by_the_nearest() -> None:
         manifests=(b"view", b"3", b"2"),
     )
     assert choice.needs(fleet("a:latest", at=Store.SHARED), [], None, []).whole == "x"
+    own = [("a:latest", "made by /M"), ("base:latest", "a:latest is made from it")]
+    assert choice.needs(fleet("a:latest"), [], None, [], made=own).models == {
+        "a:latest": "x serves it", "base:latest": "a:latest is made from it",
+    }  # fmt: skip
 
 
 def test_only_what_was_shown_goes() -> None:
