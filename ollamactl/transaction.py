@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, generation, interrupt, room
+from ollamactl import __version__, generation, interrupt, readiness, room
 from ollamactl.access import locked, require_root
 from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
 from ollamactl.errors import HostError, OllamactlError, Problem, Severity, UsageError
@@ -33,7 +33,6 @@ from ollamactl.workflow import (
     make_plan,
     plan,
     plan_destroy,
-    versions,
 )
 
 
@@ -286,7 +285,7 @@ def _undo(host: Host, planned: Planned, applied: Applied, making: Room, options:
         compiled=compiled,
         observed=found,
         plan=undo.undo(applied.planned.plan, before, found, services),
-        versions=versions(host, compiled),
+        versions=readiness.versions(host, compiled),
     )
     undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)
     if undone.outcome.ok and not fleet.instances:

@@ -6,27 +6,27 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from ollamactl import readiness
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
 from ollamactl.errors import HostError, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
-from ollamactl.host import binary, envfiles, program, runners, store
 from ollamactl.host import replaced as services
+from ollamactl.host import runners, store
 from ollamactl.host.observe import Host, observe
 from ollamactl.host.observe import host as host_of
 from ollamactl.model import TARGET, Fleet, Instance
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Observed
 from ollamactl.outcome import Outcome
-from ollamactl.planning import displace, heed, missing, precheck, replacement
+from ollamactl.planning import displace, missing, precheck, replacement
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.planning.reconcile import reconcile
 from ollamactl.protocols import Tell
 from ollamactl.proving.proof import Expected
 from ollamactl.proving.verify import expectations
-from ollamactl.spec.declared import Declared
 from ollamactl.spec.source import Source, same_file
-from ollamactl.units import cardchecks, record
+from ollamactl.units import record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,24 +159,13 @@ def make_plan(
     plan = reconcile(fleet, compiled.files, observed, only=scope, back=back)
     if pulling:
         plan = replace(plan, steps=(*_to_come(host, compiled, scope), *plan.steps))
-    found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
-    found += precheck.problems(fleet, compiled.files, observed, only=scope)
-    found += heed.problems(observed, plan)
-    found += _store_problems(host, compiled, scope, pulling=pulling)
-    versions: dict[str, str | None] = {}
-    if not host.offline:
-        for path in sorted({instance.binary for instance in fleet.instances}):
-            problem = binary.problem(path, others=not host.user)
-            found += filter(None, (problem, None if host.user else binary.exposure(path)))
-            versions[path] = None if problem else binary.version(path, others=not host.user)
-        if not host.user:
-            files = sorted({path for instance in fleet.instances for path in instance.environment_files})
-            found += filter(None, (envfiles.exposure(path, fleet.source) for path in files))
-    if fleet.health:
-        found += filter(None, [program.problem(facts.program, root=host.root, user=host.user)])
-    found = [problem for problem in found if not scope or not problem.instance or problem.instance in scope]
     return Planned(
-        compiled=compiled, observed=observed, plan=plan, problems=tuple(found), versions=versions, only=scope
+        compiled=compiled,
+        observed=observed,
+        plan=plan,
+        problems=readiness.problems(host, compiled, observed, plan, scope, pulling=pulling),
+        versions=readiness.versions(host, compiled),
+        only=scope,
     )
 
 
@@ -192,21 +181,6 @@ def _to_come(host: Host, compiled: Compiled, scope: Collection[str]) -> Iterable
     names = [ModelName.parse(each.model) for each in recipes] + [each.base for each in recipes if each.base]
     stored = store.read(models_dir, wanted=names)
     return missing.steps(fleet, compiled.facts, scope, recipes=recipes, stored=stored)
-
-
-def _store_problems(host: Host, compiled: Compiled, scope: Collection[str], *, pulling: bool) -> Sequence[Problem]:
-    if not compiled.fleet.instances:
-        return ()
-    wanted = Declared(compiled.fleet, compiled.locations, only=scope)
-    models_dir = host.root / compiled.fleet.models_dir.lstrip("/")
-    facts, others = compiled.facts, not host.user
-    found = store.problems(
-        models_dir, facts.manifests, wanted, root=host.root, others=others, kept=facts.kept, pulling=pulling
-    )
-    if host.offline:
-        # An image may get its models later; the units are right without them.
-        return [replace(problem, severity=Severity.WARNING) for problem in found]
-    return found
 
 
 def limit(fleet: Fleet, only: Collection[str], *, besides: Collection[str] = ()) -> frozenset[str]:
@@ -290,10 +264,3 @@ def chosen(fleet: Fleet, names: Collection[str], *, besides: Collection[str] = (
     """The named instances, or all. Raises UsageError for a name that neither the fleet has nor `besides`."""
     wanted = limit(fleet, names, besides=besides)
     return tuple(instance for instance in fleet.instances if not wanted or instance.name in wanted)
-
-
-def versions(host: Host, compiled: Compiled) -> Mapping[str, str | None]:
-    """By binary; one that is gone since keeps nothing from coming back."""
-    paths = sorted({each.binary for each in compiled.fleet.instances})
-    gone = {path for path in paths if binary.problem(path, others=not host.user)}
-    return {path: None if path in gone else binary.version(path, others=not host.user) for path in paths}

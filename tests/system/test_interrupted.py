@@ -187,17 +187,19 @@ def test_no_user_can_hold_up_an_apply(host: FleetHost) -> None:
     assert "Permission denied" in then.stderr
 
 
-def test_a_full_disk_changes_nothing_and_says_so(host: FleetHost) -> None:
+def test_a_disk_that_is_full_only_when_it_is_written_to_changes_nothing_and_says_so(host: FleetHost) -> None:
+    """As a quota, or a neighbour who was faster; what was written before goes."""
     host.applied(fleet(4096, names=NAMES[:2]))
-    host.machine.run(f"mount -t tmpfs -o size=1M tmpfs /mnt && cp -a {UNITS}/. /mnt/ && mount --bind /mnt {UNITS}")
-    host.machine.run(f"head -c 2M /dev/zero >{UNITS}/filler", check=False)
+    folder = drop_in("i01").rpartition("/")[0]
+    host.machine.run(f"mount -t tmpfs -o size=1M tmpfs /mnt && cp -a {folder}/. /mnt/ && mount --bind /mnt {folder}")
+    host.machine.run(f"head -c 2M /dev/zero >{folder}/filler", check=False)
     before, started = host.files(UNITS), host.invocations(*NAMES[:2])
 
     ran = host.apply(fleet(2048, names=NAMES[:2]))
 
-    assert (ran.code, ran.errors) == (1, [f": {drop_in('i00')}: cannot write: no space left on device"])
+    assert (ran.code, ran.errors) == (1, [f": {drop_in('i01')}: cannot write: no space left on device"])
     assert (host.files(UNITS), host.invocations(*NAMES[:2])) == (before, started)
-    host.machine.remove(f"{UNITS}/filler")
+    host.machine.remove(f"{folder}/filler")
     host.applied()
     assert host.environ(12000)["OLLAMA_CONTEXT_LENGTH"] == "2048"
 
