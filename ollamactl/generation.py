@@ -147,6 +147,11 @@ def current(generations: Iterable[Generation]) -> Generation | None:
     return max(left, key=lambda each: each.number, default=None)
 
 
+def good(generations: Iterable[Generation]) -> int:
+    """The number of the newest that ended well, 0 where none did: the state that can be relied on."""
+    return max((each.number for each in generations if each.ending is Ending.DONE), default=0)
+
+
 def displaced(generations: Iterable[Generation], *, settled: bool = False) -> Mapping[str, Displaced]:
     """What has made room for the fleet by the newest change, or by the newest that ended well."""
     left = [each for each in generations if not settled or each.ending is Ending.DONE]

@@ -171,15 +171,17 @@ def _with(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
-def undone_text(outcome: Outcome, *, verbose: bool = False) -> str:
-    """The second story of an apply that failed: how the old state was brought back."""
+def undone_text(command: str, outcome: Outcome, *, verbose: bool = False) -> str:
+    """The second story of a change that failed: how the old state was brought back; only apply has a spec for it."""
     lines = ["", *proof_lines(outcome.proofs, verbose=verbose)]
-    if outcome.ok:
-        proved = f"; {_proved(outcome.proofs)} again" if outcome.proofs else ""
-        lines.append(f"Rolled back: everything is as it was before{proved}. (--keep-going leaves the new state.)")
-        lines.append("The spec still says what failed: mend it before the next apply.")
-    else:
+    if not outcome.ok:
         lines.append("FAILED to roll back. See how it is: ollamactl status; then apply a spec that works")
+        return "\n".join(lines)
+    proved = f"; {_proved(outcome.proofs)} again" if outcome.proofs else ""
+    lines.append(f"Rolled back: everything is as it was before{proved}.")
+    if command == "apply":
+        lines[-1] += " (--keep-going leaves the new state.)"
+        lines.append("The spec still says what failed: mend it before the next apply.")
     return "\n".join(lines)
 
 

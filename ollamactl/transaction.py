@@ -4,16 +4,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ollamactl import __version__, generation, interrupt, readiness, room
+from ollamactl import __version__, generation, interrupt, room, wayback
 from ollamactl.access import locked, require_root
-from ollamactl.compiled import Compiled, compile_files, forget, manifests_of, remember
-from ollamactl.errors import HostError, OllamactlError, Problem, Severity, UsageError
+from ollamactl.compiled import compile_files, forget, remember
+from ollamactl.errors import HostError, Interrupted, OllamactlError, Problem, Severity, UsageError
 from ollamactl.files import File, FileKind
 from ollamactl.generation import Ending, Generation
 from ollamactl.history import History, now, who
-from ollamactl.host.observe import Host, observe
+from ollamactl.host.observe import Host
 from ollamactl.outcome import Outcome
-from ollamactl.planning import undo
 from ollamactl.planning.onlycheck import not_installed
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.protocols import Tell
@@ -152,13 +151,15 @@ def _change(
         for warning in cut_off(planned):
             tell(warning.instance, f"{warning.severity}: {warning.message}")
     history = History(host.layout)
-    making = Room(history.sound(), planned.plan, planned.observed)
+    past = history.sound()
+    making, good = Room(past, planned.plan, planned.observed), generation.good(past)
     made = replace(_generation(host, planned, command, to), displaced=making.taken)
     started = history.begin(made, spec, _wanted(host, planned, options))
     try:
         applied = replace(_in_stages(host, planned, options, tell), generation=started.number)
-        if _worth_undoing(applied) and not options.keep_going:
-            applied = replace(applied, undone=_undo(host, planned, applied, making, options, tell))
+        if wayback.worth_it(applied) and not options.keep_going:
+            undone = wayback.taken_back(host, planned, applied, making, good=good, timeout=options.timeout, tell=tell)
+            applied = replace(applied, undone=undone)
     except OllamactlError as error:
         with interrupt.unbroken(), suppress(HostError):
             history.finish(replace(started, ending=Ending.FAILED, problems=(str(error),)))
@@ -196,7 +197,7 @@ def _ended(started: Generation, applied: Applied) -> Generation:
     return replace(
         started,
         ending=ending,
-        problems=tuple(str(problem) for problem in outcome.problems),
+        problems=tuple(map(str, (*outcome.problems, *(undone.outcome.problems if undone else ())))),
         proofs=tuple(proof_data(outcome.proofs)),
     )
 
@@ -243,8 +244,13 @@ def _in_stages(host: Host, planned: Planned, options: Options, tell: Tell) -> Ap
             instance=options.canary,
         )
         return replace(first, outcome=replace(first.outcome, problems=[*first.outcome.problems, left]))
-    there = host.files.managed(host.layout)
-    rest = make_plan(host, replace(planned.compiled, there=there), only=options.only)
+    try:
+        there = host.files.managed(host.layout)
+        rest = make_plan(host, replace(planned.compiled, there=there), only=options.only)
+    except OllamactlError as error:  # what the canary has changed is told, and taken back
+        stopped = isinstance(error, Interrupted)
+        broken = replace(first.outcome, complete=False, interrupted=stopped, problems=[*error.problems])
+        return replace(first, outcome=broken)
     second = carry_out(host, rest, load=options.load, timeout=options.timeout, tell=tell, patience=options.when_idle)
     done = Plan(steps=(*first.planned.plan.steps, *rest.plan.steps))
     return Applied(planned=replace(planned, plan=done), outcome=_both(first.outcome, second.outcome))
@@ -257,37 +263,3 @@ def _both(first: Outcome, second: Outcome) -> Outcome:
         failed=[*first.failed, *second.failed],
         problems=[*first.problems, *second.problems],
     )
-
-
-def _worth_undoing(applied: Applied) -> bool:
-    """Whether what failed may be the doing of this change: a server that it never touched is not."""
-    outcome = applied.outcome
-    touched = {step.instance for step in applied.planned.plan.changes}
-    broken = any(not proof.ok and proof.instance in touched for proof in outcome.proofs)
-    failed = broken or bool(outcome.problems) or not outcome.complete
-    return outcome.changed and failed and not outcome.interrupted
-
-
-def _undo(host: Host, planned: Planned, applied: Applied, making: Room, options: Options, tell: Tell) -> Applied:
-    """Brings back what was before, and proves it."""
-    tell("", "it failed: going back to what was before")
-    before = planned.observed
-    fleet, files = undo.former(before), undo.former_files(before)
-    compiled = Compiled(
-        fleet=fleet,
-        facts=replace(before.facts, manifests={**before.facts.manifests, **manifests_of(files, host.layout, fleet)}),
-        files=files,
-        there=host.files.managed(host.layout),
-    )
-    services = making.undone(applied.planned.plan, fleet)
-    found = observe(host, fleet, compiled.facts, compiled.there, besides=services)
-    back = Planned(
-        compiled=compiled,
-        observed=found,
-        plan=undo.undo(applied.planned.plan, before, found, services),
-        versions=readiness.versions(host, compiled),
-    )
-    undone = carry_out(host, back, load=False, timeout=options.timeout, tell=tell)
-    if undone.outcome.ok and not fleet.instances:
-        host.files.clear()
-    return undone

@@ -179,6 +179,7 @@ SHELL = {
     "status",
     "stock",
     "transaction",
+    "wayback",
     "readiness",
     "workflow",
 }

@@ -250,6 +250,7 @@ def applied_result(
         # What was undone is not the state any more.
         look = "" if undone else settings.look
         text = report.outcome_text(outcome, verbose=settings.verbose, look=look)
+        text += f"\n{report.undone_text(name, undone.outcome)}" if undone else ""
     return Result(
         command=name,
         exit_code=ExitCode.INTERRUPTED if outcome.interrupted else failed if errors or not outcome.ok else ExitCode.OK,
@@ -261,5 +262,5 @@ def applied_result(
             **({"generation": applied.generation} if applied.generation else {}),
             **({"rollback": report.outcome_data(undone.planned.plan, undone.outcome)} if undone else {}),
         },
-        text="\n".join(part for part in [*diffs, text, report.undone_text(undone.outcome) if undone else ""] if part),
+        text="\n".join(part for part in [*diffs, text] if part),
     )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.system.fleethost import SPEC, STATE, FleetHost
+from tests.system.fleethost import SPEC, STATE, FleetHost, edited
 from tests.system.recorded import BROKEN, FLEET, NAMES, generations, listing, shown
 
 
@@ -31,6 +31,33 @@ def test_rollback_brings_back_the_one_before_and_then_the_one_before_that(host: 
     assert host.json("rollback").code == 2
     assert host.json("rollback", "3").code == 0
     assert listing(host) == states[2]
+
+
+def test_a_rollback_that_fails_its_proof_is_taken_back_to_what_served(host: FleetHost) -> None:
+    """The operator's file of variables is no file of a generation's: what was good with it once is broken now."""
+    variables = "/etc/ollamactl/llama3.env"
+    host.machine.write(variables, "STANDIN_EXIT=\n")
+    host.applied(edited(FLEET, "llama3: {", f"llama3: {{environment_files: [{variables}], "))
+    host.applied(FLEET)
+    before, untouched = listing(host), host.invocations("mistral")
+    host.machine.write(variables, "STANDIN_EXIT=3\n")
+
+    ran = host.json("rollback")
+
+    assert (ran.code, ran.changed) == (1, True)
+    assert "unit" in ran.failed_checks("llama3")
+    assert ran.envelope["data"]["rollback"]["ok"]
+    assert {row["instance"]: row["ok"] for row in ran.envelope["data"]["rollback"]["proofs"]} == {"llama3": True}
+    assert (listing(host), host.invocations("mistral")) == (before, untouched)
+    assert [(row["command"], row["result"]) for row in generations(host)] == [
+        ("apply", "done"),
+        ("apply", "done"),
+        ("rollback", "rolled back"),
+    ]
+    assert host.applied(FLEET).steps == []
+    text = host.machine.ollamactl("rollback", check=False).stdout
+    assert "FAIL  llama3" in text
+    assert text.endswith("Rolled back: everything is as it was before; 1 of 1 server proved again.\n")
 
 
 def test_rollback_brings_a_destroyed_fleet_back(host: FleetHost) -> None:

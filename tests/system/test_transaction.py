@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.system.fleethost import SPEC, STANDIN, UNITS, FleetHost, drop_in, edited
+from tests.system.fleethost import SPEC, STANDIN, STATE, UNITS, FleetHost, drop_in, edited
 from tests.system.recorded import BROKEN, FLEET, NAMES, generations, listing, shown
 
 
@@ -132,3 +132,30 @@ def test_a_second_one_that_does_not_want_to_wait_says_who_is_at_work(host: Fleet
     assert second.code == 1
     assert second.errors[0].startswith(": another ollamactl is at work: pid ")
     assert host.finished(first).code == 0
+
+
+def test_a_way_back_that_fails_itself_is_told_beside_what_failed_first(host: FleetHost) -> None:
+    """What a root's drop-in does to the disk as the server starts, a disk that goes bad does as well."""
+    host.applied(FLEET)
+    views = f"{STATE}/views"
+    broken = f"[Service]\nExecStartPre=+/bin/sh -c '[ -L {views} ] || mv {views} /root/ && ln -sfn views {views}'\n"
+    host.machine.write(f"{UNITS}/ollama@llama3.service.d/override.conf", broken)
+    host.machine.run(["systemctl", "daemon-reload"])
+
+    ran = host.apply(BROKEN)
+
+    assert (ran.code, ran.changed) == (1, True)
+    assert "unit" in ran.failed_checks("llama3")
+    assert ran.errors[-1].startswith(f": what was changed could not be taken back: {views}: cannot list: ")
+    assert ran.hints[-1].endswith("; or to the last generation that held: sudo ollamactl rollback 1")
+    assert ran.envelope["data"]["rollback"]["ok"] is False
+    recorded = shown(host, 2)
+    assert recorded["result"] == "failed"
+    assert "what was changed could not be taken back" in recorded["problems"][-1]
+    assert [proof["instance"] for proof in recorded["proofs"] if not proof["ok"]] == ["llama3"]
+    host.wait_for(lambda: host.states(*NAMES) == {"llama3": "failed", "mistral": "active"})
+    host.machine.run(f"rm {UNITS}/ollama@llama3.service.d/override.conf {views} && mv /root/views {views}")
+    host.machine.run(["systemctl", "daemon-reload"])
+    assert host.json("rollback", "1").code == 0
+    assert host.environ(11434)["OLLAMA_CONTEXT_LENGTH"] == "4096"
+    assert host.applied(FLEET).steps == []
