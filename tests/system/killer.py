@@ -1,9 +1,10 @@
 """Runs inside a machine: changes a fleet to and fro, and kills each change at another moment, as SIGKILL does.
 
-Usage: killer.py steps FIRST LAST, killer.py moments COUNT SEED, or killer.py taking FIRST LAST EVERY, where the apply
-takes the place of ollama.service. The specs are /root/old.yaml and /root/new.yaml, or /root/taking.yaml. It prints a
-line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when all is well). It forks from one
-warm process, so that a kill costs as much as its applies alone.
+Usage: killer.py steps FIRST LAST, killer.py moments COUNT SEED, or with FIRST LAST EVERY: killer.py taking, where the
+apply takes the place of ollama.service, killer.py undo, where it fails and is killed on its way back, killer.py
+rollback, and killer.py destroy. The specs are /root/old.yaml, /root/new.yaml and /root/broken.yaml, or
+/root/taking.yaml. It prints a line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when
+all is well). It forks from one warm process, so that a kill costs as much as its applies alone.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ollamactl import cli
+from ollamactl import cli, wayback
 from ollamactl.host import systemd
 
 OLD, NEW, SPEC, TAKING = "/root/old.yaml", "/root/new.yaml", "/root/fleet.yaml", "/root/taking.yaml"
+BROKEN = "/root/broken.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
 TIMER = "ollamactl-heal.timer"
 EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
@@ -72,6 +74,24 @@ def taking() -> None:
         service("enable", "--now")
 
 
+def backwards() -> None:
+    """Kills what goes back: the next apply reaches its spec all the same, and touches nothing of others'."""
+    before = foreign()
+    for number in range(*map(int, sys.argv[2:5])):
+        apply(OLD)
+        if sys.argv[1] == "undo":
+            shutil.copy(BROKEN, SPEC)
+            killed = killed_at(number, "apply", SPEC, late=True)
+        else:
+            apply(NEW)
+            killed = killed_at(number, *{"rollback": ["rollback"], "destroy": ["destroy", "--yes"]}[sys.argv[1]])
+        shutil.copy(NEW, SPEC)
+        wrong = [*recovered(), *(["a foreign file changed"] if foreign() != before else [])]
+        print(json.dumps({"at": f"effect {number}", "killed": killed, "wrong": wrong}), flush=True)
+        if not killed:
+            return
+
+
 def service(*words: str) -> None:
     subprocess.run(["systemctl", *words, "--quiet", "ollama.service"], check=True)
 
@@ -98,26 +118,34 @@ def kills() -> Iterator[tuple[str, Callable[[], bool]]]:
             yield f"{seconds:.3f} s", partial(killed_after, seconds)
 
 
-def killed_at(number: int) -> bool:
-    return forked(lambda: dying_at(number)) == -signal.SIGKILL
+def killed_at(number: int, *words: str, late: bool = False) -> bool:
+    return forked(lambda: dying_at(number, *words or ("apply", SPEC), late=late)) == -signal.SIGKILL
 
 
 def killed_after(seconds: float) -> bool:
     return forked(lambda: run("apply", SPEC), seconds) == -signal.SIGKILL
 
 
-def dying_at(number: int) -> int:
-    """An apply that is killed just before it does its effect of that number."""
+def dying_at(number: int, *words: str, late: bool) -> int:
+    """A run that is killed just before it does its effect of that number; `late`: counted from its way back on."""
     counter = itertools.count()
+    counting = not late
+    back = wayback.taken_back
+
+    def taken_back(*args: Any, **options: Any) -> Any:
+        nonlocal counting
+        counting = True
+        return back(*args, **options)
 
     def dying(real: Callable[..., Any]) -> Callable[..., Any]:
         def effect(*args: Any, **options: Any) -> Any:
-            if next(counter) == number:
+            if counting and next(counter) == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **options)
 
         return effect
 
+    wayback.taken_back = taken_back
     for name in EFFECTS:
         setattr(os, name, dying(getattr(os, name)))
     call = systemd.Manager._call
@@ -127,7 +155,7 @@ def dying_at(number: int) -> int:
         return (deadly if method in METHODS else call)(manager, method, *args, **options)
 
     setattr(systemd.Manager, "_call", called)  # noqa: B010 - its type is another
-    return run("apply", SPEC)
+    return run(*words)
 
 
 def recovered() -> list[str]:
@@ -218,4 +246,4 @@ def foreign() -> list[str]:
 
 
 if __name__ == "__main__":
-    taking() if sys.argv[1] == "taking" else main()
+    {"taking": taking, "steps": main, "moments": main}.get(sys.argv[1], backwards)()

@@ -14,6 +14,8 @@ from tests.system.fleethost import UNITS, edited
 
 MOMENTS = int(os.environ.get("OLLAMACTL_KILLS", "24"))
 """How many random moments; `make soak` asks for 200."""
+EVERY = 1 if MOMENTS >= 200 else 17
+"""Which of the effects on the way back; `make soak` asks for all."""
 LAST = 200
 """More effects than any of these applies has: the run ends with the first that is not reached."""
 
@@ -31,6 +33,7 @@ NEW = edited(HEAD, "defaults:", "health: {every: 1h}\ndefaults:") + (
     "  changed: {port: 12000, models: [llama3], context_length: 2048, secrets: {TOKEN: two}}\n"
     "  new: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
 )
+BROKEN = edited(NEW, "{TOKEN: two}", "{TOKEN: two}, environment: {STANDIN_EXIT: '3'}, restart: {policy: never}")
 
 
 @pytest.fixture
@@ -38,6 +41,7 @@ def machine() -> Any:
     with Container.boot("bookworm", store=True) as booted:
         booted.write("/root/old.yaml", OLD)
         booted.write("/root/new.yaml", NEW)
+        booted.write("/root/broken.yaml", BROKEN)
         booted.write(f"{UNITS}/ollama@old.service.d/override.conf", "[Service]\nNice=1\n")
         booted.write(f"{UNITS}/mine.service", "[Service]\nExecStart=/bin/true\n")
         yield booted
@@ -67,3 +71,12 @@ def test_at_random_moments(machine: Container, seed: int) -> None:
     assert [row for row in rows if row["wrong"]] == []
     assert len(rows) == MOMENTS // 2
     assert any(row["killed"] for row in rows)
+
+
+@pytest.mark.parametrize("what", ["undo", "rollback", "destroy"])
+def test_on_the_way_back(machine: Container, what: str) -> None:
+    rows = kills(machine, what, "0", str(LAST), str(EVERY))
+
+    assert [row for row in rows if row["wrong"]] == []
+    assert [row["killed"] for row in rows] == [*[True] * (len(rows) - 1), False]
+    assert len(rows) > 2
