@@ -23,12 +23,7 @@ def below(package: str, names: str) -> Iterator[str]:
 
 PURE = {
     "adoption",
-    "adoption.adopted",
-    "adoption.directives",
-    "adoption.entry",
-    "adoption.settings",
-    "adoption.variables",
-    "adoption.write",
+    *below("adoption", "adopted directives entry settings variables write"),
     "chronicle",
     "doctor",
     *below("doctor", DOCTOR),
@@ -154,12 +149,7 @@ EDGE = {
     "proving.interview",
     "proving.probe",
     "proving.verify",
-    "pulling.folders",
-    "pulling.identity",
-    "pulling.making",
-    "pulling.recipe",
-    "pulling.server",
-    "pulling.staging",
+    *below("pulling", "folders identity making recipe server staging"),
     "spec.source",
 }
 """What touches the host, each one side of it."""
@@ -178,9 +168,9 @@ SHELL = {
     "starting",
     "status",
     "stock",
+    "readiness",
     "transaction",
     "wayback",
-    "readiness",
     "workflow",
 }
 """What chains the two."""
