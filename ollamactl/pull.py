@@ -13,6 +13,7 @@ from ollamactl.errors import HostError, OllamactlError, Problem, Severity
 from ollamactl.facts import Manifest
 from ollamactl.host import binary, reach, store
 from ollamactl.host.observe import Host
+from ollamactl.host.oserrors import translate
 from ollamactl.model import Fleet
 from ollamactl.modelname import ModelName
 from ollamactl.planning.plan import Step
@@ -108,7 +109,10 @@ _Serve = Callable[[], AbstractContextManager[server.Server]]
 def _puller(host: Host, fleet: Fleet, tell: Tell) -> Iterator[tuple[staging.Staging, _Serve]]:
     """The folder to pull into, and the way to the server, with the lock held. Raises HostError."""
     _check(host, fleet)
-    blobs = os.path.realpath(f"{fleet.models_dir}/blobs")
+    try:
+        blobs = os.path.realpath(f"{fleet.models_dir}/blobs")
+    except OSError as error:  # a link that its owner exchanges at this moment
+        raise translate(error, "look up", f"{fleet.models_dir}/blobs") from error
 
     def serve() -> AbstractContextManager[server.Server]:
         tell("", "starting a server to pull with")
