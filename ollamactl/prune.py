@@ -107,8 +107,8 @@ def _needs(host: Host, fleet: Fleet, there: Mapping[str, ObservedFile]) -> tuple
         try:
             files = {file.path: file for file in history.files(history.read(each.number))}
         except HostError as error:
-            notes.append(Problem(message=f"what it needs is not known, and not kept: {error}", severity=Severity.NOTE))
-            continue
+            hint = f"if nobody wants to go back to it: sudo rm -r {history.path(each.number)}"
+            raise HostError(f"{error}; so nobody knows what it needs, and nothing is removed", hint=hint) from error
         seen = {p: ObservedFile(path=p, data=file.data, ours=True) for p, file in files.items()}
         generations.append(
             (each.number, record.installed_fleet(seen), [*_data(compiled.views(seen.values(), host.layout))])

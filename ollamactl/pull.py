@@ -92,7 +92,9 @@ def pull(
                         place.fill()
 
                 def taken(name: ModelName, data: bytes) -> Pulled:
-                    with interrupt.unbroken(), locked(host, tell):
+                    place.check(name, staging.layers(data))
+                    # Whoever waits for the lock may be interrupted; whoever moves a model may not
+                    with locked(host, tell), interrupt.unbroken():
                         size = place.take(name, data, staging.layers(data)).size
                     watch(Moment(model=name.short, phase=Phase.DONE, total=size))
                     return Pulled(model=name.short, after=manifest.digest(data), size=size)

@@ -17,7 +17,7 @@ from ollamactl.errors import HostError
 from ollamactl.host import reach
 from ollamactl.host.oserrors import translate
 from ollamactl.pruning.choice import Contents, Entry, Lying
-from ollamactl.pulling import staging
+from ollamactl.pulling import folders, staging
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -118,7 +118,7 @@ def opened(models_dir: str) -> Iterator[Folder]:
             )
     try:
         with ExitStack() as held:
-            manifests, blobs = (held.enter_context(_walked(os.path.realpath(place))) for place in places)
+            manifests, blobs = (held.enter_context(folders.walked(os.path.realpath(place))) for place in places)
             yield Folder(models_dir, manifests, blobs, _staged(held, os.path.realpath(places[1]), blobs))
     except OSError as error:
         raise translate(error, "look into the model store", models_dir) from error
@@ -126,7 +126,7 @@ def opened(models_dir: str) -> Iterator[Folder]:
 
 def _staged(held: ExitStack, path: str, blobs: int) -> int | None:
     """Where unfinished pulls lie; None where there are none, or where somebody else has made that folder."""
-    beside = held.enter_context(_walked(path.rpartition("/")[0]))
+    beside = held.enter_context(folders.walked(path.rpartition("/")[0]))
     for at in (beside, blobs):
         with suppress(OSError):
             for number, name in enumerate(_STAGING):
@@ -150,16 +150,6 @@ def _lying(at: int) -> Iterator[Lying]:
                 # What a copy brings keeps its old mtime
                 age = now - max(about.st_mtime, about.st_ctime)
                 yield Lying(name=name, size=about.st_blocks * 512 if part else about.st_size, age=age, part=part)
-
-
-@contextmanager
-def _walked(path: str) -> Iterator[int]:
-    """A folder by its real path, on which nobody can put a link meanwhile."""
-    with ExitStack() as held:
-        at = held.enter_context(_held("/"))
-        for name in filter(None, path.split("/")):
-            at = held.enter_context(_held(name, at))
-        yield at
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
 from ollamactl.errors import HostError
+from ollamactl.host import reach
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,6 +23,19 @@ def digest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def place(path: str) -> str:
+    """Where a folder of the store is. Raises OSError, or HostError where a link of its owner's leads root there."""
+    if os.geteuid():
+        return os.path.realpath(path)
+    real, _, link = reach.led(path)
+    if link:
+        raise HostError(
+            f"{link} is a link that its owner, not root, made to {real}, which is not theirs",
+            hint=f"`sudo chown -h root {link}`, if it shall lead there",
+        )
+    return real
+
+
 @contextmanager
 def held(name: str, at: int | None = None) -> Iterator[int]:
     """A folder, open. Raises OSError, for a link, too."""
@@ -29,6 +44,16 @@ def held(name: str, at: int | None = None) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def walked(path: str) -> Iterator[int]:
+    """A folder by its real path, on which nobody can put a link meanwhile. Raises OSError."""
+    with ExitStack() as stack:
+        at = stack.enter_context(held("/"))
+        for name in filter(None, path.split("/")):
+            at = stack.enter_context(held(name, at))
+        yield at
 
 
 @contextmanager
@@ -65,8 +90,9 @@ def open_up(name: str, at: int, mode: int) -> None:
 
 def write(name: str, at: int, data: bytes, mode: int, owner: tuple[int, int] | None) -> None:
     """Puts a file in place in one step; it survives a power cut."""
-    temporary = f".ollamactl-{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at)
+    # Of a name that nobody knows before: the folder's owner could have put a pipe there, or a link to another's file
+    temporary = f".ollamactl-{secrets.token_hex(8)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()

@@ -192,6 +192,33 @@ class Staging:
             raise translate(error, f"take in {name.short}", self.path) from error
         return Taken(data=data, size=size)
 
+    def check(self, name: ModelName, layers: Iterable[tuple[str, int]]) -> None:
+        """Whether each blob that is to be taken is what its digest says: Ollama does not look at all of them.
+
+        Raises HostError; what is not goes, so that the next pull gets it anew.
+        """
+        for digest, length in dict(layers).items():
+            blob = digest.replace(":", "-", 1)
+            with suppress(OSError):
+                if (there := os.stat(blob, dir_fd=self._at["store"]).st_size) == length:
+                    continue
+                if stat.S_ISLNK(os.stat(blob, dir_fd=self._at["blobs"], follow_symlinks=False).st_mode):
+                    raise HostError(
+                        f"{name.short}: {blob} in the store has {there} bytes instead of {length}",
+                        hint=f"it is damaged: `sudo find {self.beside} -name {blob} -delete`, then pull again",
+                    )
+            try:
+                sound = self._sound(blob)
+            except OSError as error:
+                raise translate(error, f"look at {blob} in", self.path) from error
+            if not sound:
+                with suppress(OSError):
+                    os.unlink(blob, dir_fd=self._at["blobs"])
+                raise HostError(
+                    f"{name.short}: {blob} came with another content than its digest says, and was thrown away",
+                    hint="pull it again; if that stays so, the registry is at fault",
+                )
+
     def _take_blob(self, name: ModelName, blob: str, length: int) -> None:
         with suppress(OSError):
             if os.stat(blob, dir_fd=self._at["store"]).st_size == length:
@@ -230,24 +257,24 @@ def opened(models_dir: str, *, seen: str) -> Iterator[Staging]:
     """
     try:
         make_folders(os.path.realpath(models_dir))
-        with folders.held(os.path.realpath(models_dir)) as at:
+        with folders.walked(folders.place(models_dir)) as at:
             about = os.fstat(at)
             for name in ("blobs", "manifests"):
                 if not Path(models_dir, name).is_dir():
                     with folders.made(name, at, 0o755, (about.st_uid, about.st_gid)):
                         pass
-        blobs = os.path.realpath(f"{models_dir}/blobs")
+        blobs = folders.place(f"{models_dir}/blobs")
         # Where a rename takes a blob into the store: beside it, or in it where it is a mount of its own
         beside = os.path.dirname(blobs)
         place = beside if os.stat(beside).st_dev == os.stat(blobs).st_dev else blobs
         with ExitStack() as held:
-            store, top = held.enter_context(folders.held(blobs)), held.enter_context(folders.held(place))
+            store, top = held.enter_context(folders.walked(blobs)), held.enter_context(folders.walked(place))
             own = held.enter_context(folders.made(NAME, top, 0o700, own=True))
             # Open to all, but behind a folder that only its owner may pass: whatever user the server has
             models = held.enter_context(folders.made("models", own, 0o777))
             opened = {
                 "store": store,
-                "names": held.enter_context(folders.held(os.path.realpath(f"{models_dir}/manifests"))),
+                "names": held.enter_context(folders.walked(folders.place(f"{models_dir}/manifests"))),
                 "top": top,
                 "own": own,
                 "models": models,

@@ -21,13 +21,20 @@ FLEET = f"""
 PRIVATE = "/root/private"
 
 EXCHANGE = f"""
-import os
+import itertools, os
+count = itertools.count()
+def put(one, other):
+    try:
+        os.rename(one, other)
+    except OSError:  # ollamactl made the folder that was away
+        os.rename(other, f"/srv/store/aside{{next(count)}}")
+        os.rename(one, other)
 pairs = [("{LIBRARY}/llama3/latest", "/srv/store/evil"), ("{STORE}/blobs", "/srv/store/evils")]
 while True:
     for one, other in pairs:
-        os.rename(one, "/srv/store/spare")
-        os.rename(other, one)
-        os.rename("/srv/store/spare", other)
+        put(one, "/srv/store/spare")
+        put(other, one)
+        put("/srv/store/spare", other)
 """
 """What ada runs while root applies: the manifest and the folder of blobs are links to root's, and are not, in turns."""
 
@@ -78,6 +85,19 @@ def test_a_folder_of_the_store_that_leads_to_roots_files_is_refused(store: Fleet
     assert refused.errors == [f"{STORE}/blobs: {link}"]
     assert copied(store.machine) == ""
     assert store.machine.run(["ls", STATE], check=False).stdout == ""
+
+
+@pytest.mark.parametrize("folder", ["blobs", "manifests"])
+def test_no_pull_follows_a_link_of_the_store_s_owner(store: FleetHost, folder: str) -> None:
+    spec = store.spec(FLEET)
+    store.machine.run(f"cd {STORE} && rm -r {folder} && ln -s {PRIVATE} {folder}", user="ada")
+
+    refused = store.json("pull", spec)
+
+    link = f"{STORE}/{folder} is a link that its owner, not root, made to {PRIVATE}, which is not theirs"
+    assert (refused.code, refused.changed) == (1, False)
+    assert link in json.dumps(refused.envelope)
+    assert store.machine.run(["ls", "-A", PRIVATE]).stdout == "notes\n"
 
 
 def test_one_that_root_made_leads_where_it_shall(store: FleetHost) -> None:

@@ -142,7 +142,15 @@ def test_a_store_that_is_used_whole_or_not_understood_keeps_its_models(host: Fle
     linked = prune(host, "--dry-run")
     host.machine.run(f"rm {damaged}")
     host.machine.write(damaged, text)
+    about = "/var/lib/ollamactl/generations/1/generation.json"
+    kept = host.machine.read(about)
+    host.machine.write(about, "{")
+    unknown = prune(host, "--yes")
+    host.machine.write(about, kept, mode=0o600)
 
+    assert unknown.code == 1
+    assert "so nobody knows what it needs, and nothing is removed" in unknown.errors[0]
+    assert unknown.hints == ["if nobody wants to go back to it: sudo rm -r /var/lib/ollamactl/generations/1"]
     assert (shared.code, names(shared)) == (0, [])
     assert "two serves the whole store, so every model in it is in use" in shared.notes
     words = "so nobody knows which blobs it needs: nothing of the store is removed"

@@ -71,6 +71,29 @@ def test_a_store_that_is_not_there_is_made(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "a" / "models")) == [NAME, "blobs", "manifests"]
 
 
+def test_what_came_with_another_content_than_its_digest_says_is_thrown_away(models: Path) -> None:
+    data = manifest(OLD, NEW)
+    with opened(models) as (place, inner):
+        place.fill()
+        wrote(inner, data)
+        place.check(MODEL, staging.layers(data))
+        blob(inner, NEW).write_bytes(NEW[::-1])
+        with pytest.raises(HostError, match="came with another content than its digest says"):
+            place.check(MODEL, staging.layers(data))
+        assert not blob(inner, NEW).exists()
+
+
+def test_a_damaged_blob_of_the_store_is_named_with_what_removes_it(models: Path) -> None:
+    data = manifest(OLD, NEW)
+    blob(models, OLD).write_bytes(OLD[1:])
+    with opened(models) as (place, inner):
+        place.fill()
+        wrote(inner, data)
+        with pytest.raises(HostError, match="has 10 bytes instead of 11") as caught:
+            place.check(MODEL, staging.layers(data))
+    assert f"-name {blob(models, OLD).name} -delete" in caught.value.hint
+
+
 def test_a_whole_model_moves_over_and_nothing_is_left(models: Path) -> None:
     data = manifest(OLD, NEW)
     with opened(models) as (place, inner):
