@@ -90,7 +90,7 @@ def test_one_long_answer_survives_many_runs(fleet: FleetHost) -> None:
     answer = json.loads(asking.communicate()[0])
     assert answer.get("done"), answer
     assert answer["eval_count"] > 8000, "as much as Ollama lets it, which is ten times the context"
-    assert busy > 1
+    assert busy, "a look while it was at work"
     assert fleet.invocations(*NAMES) == before
 
 
