@@ -13,13 +13,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from ollamactl import manifest
-from ollamactl.errors import HostError
-from ollamactl.host import reach
 from ollamactl.host.oserrors import translate
 from ollamactl.pruning.choice import Contents, Entry, Lying
 from ollamactl.pulling import folders, staging
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOB = re.compile(r"sha256-[0-9a-fA-F]{64}")
 _PART = re.compile(r"sha256-[0-9a-fA-F]{64}-partial(-[0-9]+)?")
@@ -54,7 +51,7 @@ class Folder:
                 if not stat.S_ISDIR(mode):  # which Ollama passes by
                     yield self._entry(name, at, path, mode)
             elif stat.S_ISDIR(mode):
-                with _held(name, at) as fd:
+                with folders.held(name, at) as fd:
                     yield from self._entries(fd, f"{path}/")
             elif stat.S_ISLNK(mode):
                 # Ollama goes by it, and so finds models of which we know nothing
@@ -76,17 +73,17 @@ class Folder:
 
     def remove_model(self, entry: Entry) -> bool:
         """Removes a manifest that is still what it was, and folders that it leaves empty. Raises HostError."""
-        *folders, tag = entry.path.split("/")
+        *parents, tag = entry.path.split("/")
         try:
             with ExitStack() as held:
                 at = [self._manifests]
-                for name in folders:
-                    at.append(held.enter_context(_held(name, at[-1])))
+                for name in parents:
+                    at.append(held.enter_context(folders.held(name, at[-1])))
                 if _read(tag, at[-1]) != entry.data:
                     return False
                 os.unlink(tag, dir_fd=at[-1])
                 with suppress(OSError):  # not empty
-                    for folder, name in zip(reversed(at[:-1]), reversed(folders), strict=True):
+                    for folder, name in zip(reversed(at[:-1]), reversed(parents), strict=True):
                         os.rmdir(name, dir_fd=folder)
         except FileNotFoundError:
             return False
@@ -110,16 +107,11 @@ class Folder:
 def opened(models_dir: str) -> Iterator[Folder]:
     """The folder of a store. Raises HostError where there is none, or where a link leads to it that its owner made."""
     places = [f"{models_dir}/manifests", f"{models_dir}/blobs"]
-    for place in places:
-        if not os.geteuid() and (link := reach.astray(place)):
-            message = f"{link} is a link that its owner, not root, made to {os.path.realpath(link)}"
-            raise HostError(
-                f"{message}, which is not theirs", hint=f"`sudo chown -h root {link}`, if it shall lead there"
-            )
     try:
+        real = [folders.place(place) for place in places]
         with ExitStack() as held:
-            manifests, blobs = (held.enter_context(folders.walked(os.path.realpath(place))) for place in places)
-            yield Folder(models_dir, manifests, blobs, _staged(held, os.path.realpath(places[1]), blobs))
+            manifests, blobs = (held.enter_context(folders.walked(place)) for place in real)
+            yield Folder(models_dir, manifests, blobs, _staged(held, real[1], blobs))
     except OSError as error:
         raise translate(error, "look into the model store", models_dir) from error
 
@@ -130,7 +122,7 @@ def _staged(held: ExitStack, path: str, blobs: int) -> int | None:
     for at in (beside, blobs):
         with suppress(OSError):
             for number, name in enumerate(_STAGING):
-                at = held.enter_context(_held(name, at))  # noqa: PLW2901
+                at = held.enter_context(folders.held(name, at))  # noqa: PLW2901
                 if not number and os.fstat(at).st_uid != os.geteuid():
                     break
             else:
@@ -150,15 +142,6 @@ def _lying(at: int) -> Iterator[Lying]:
                 # What a copy brings keeps its old mtime
                 age = now - max(about.st_mtime, about.st_ctime)
                 yield Lying(name=name, size=about.st_blocks * 512 if part else about.st_size, age=age, part=part)
-
-
-@contextmanager
-def _held(name: str, at: int | None = None) -> Iterator[int]:
-    fd = os.open(name, _DIRECTORY, dir_fd=at)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _read(name: str, at: int) -> bytes:

@@ -30,7 +30,7 @@ def place(path: str) -> str:
     real, _, link = reach.led(path)
     if link:
         raise HostError(
-            f"{link} is a link that its owner, not root, made to {real}, which is not theirs",
+            f"{link} is a link that its owner, not root, made to {os.path.realpath(link)}, which is not theirs",
             hint=f"`sudo chown -h root {link}`, if it shall lead there",
         )
     return real
