@@ -159,7 +159,7 @@ class Instance:
     @property
     def listen(self) -> str:
         """`IP:PORT` as OLLAMA_HOST wants it; IPv6 in brackets (envconfig/config.go in Ollama)."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return address(self.host, self.port)
 
     @property
     def wanted_at_boot(self) -> bool:
@@ -226,6 +226,11 @@ def instance_name(unit: str) -> str | None:
 
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
+
+
+def address(host: str, port: int) -> str:
+    """`127.0.0.1:11434`, `[::1]:11434` (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def dial_address(host: str) -> str:

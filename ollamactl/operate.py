@@ -12,7 +12,7 @@ from ollamactl.files import File
 from ollamactl.host import gpus, overrides, processes, store
 from ollamactl.host.observe import Host
 from ollamactl.host.unitdir import DROP_IN
-from ollamactl.model import Instance, State, dial_address
+from ollamactl.model import Instance, State, address, dial_address
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.planning import lost, precheck
@@ -171,8 +171,7 @@ def rendered(host: Host, source: Source, *, only: Collection[str] = ()) -> tuple
 
 def client_environment(instance: Instance) -> dict[str, str]:
     """What `ollama` as a client needs to reach a server."""
-    host = dial_address(instance.host)
-    return {"OLLAMA_HOST": f"[{host}]:{instance.port}" if ":" in host else f"{host}:{instance.port}"}
+    return {"OLLAMA_HOST": address(dial_address(instance.host), instance.port)}
 
 
 def server_environment(host: Host, compiled: Compiled, instance: Instance) -> ServerEnvironment:

@@ -64,7 +64,5 @@ def _room(host: Host, plan: Plan) -> Iterable[Problem]:
     if not plan.changes:
         return
     places = ((host.layout.unit_dir, 1), *(() if host.offline else ((host.layout.state_dir, 2),)))
-    found = [
-        space.problem(f"{host.root}{folder}".replace("//", "/"), writes, copies=copies) for folder, copies in places
-    ]
-    yield from filter(None, found)
+    real = [(str(host.root / folder.lstrip("/")), copies) for folder, copies in places]
+    yield from filter(None, (space.problem(folder, writes, copies=copies) for folder, copies in real))

@@ -10,6 +10,7 @@ from ollamactl.doctor.host import Host
 from ollamactl.doctor.server import Server
 from ollamactl.errors import Severity
 from ollamactl.model import WILDCARDS, overlap
+from ollamactl.model import address as written
 from ollamactl.observed import PortHolder
 from ollamactl.units import envconfig
 
@@ -27,11 +28,6 @@ def findings(host: Host) -> Iterator[Finding]:
         yield from _open(server, host)
         yield from _origins(server)
     yield from _pairs(host)
-
-
-def written(host: str, port: int) -> str:
-    """`127.0.0.1:11434`, `[::1]:11434`."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _taken(server: Server) -> Iterator[Finding]:

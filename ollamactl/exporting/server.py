@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ollamactl.model import Fleet, Instance, State, dial_address
+from ollamactl.model import Fleet, Instance, State, address, dial_address
 from ollamactl.modelname import ModelName
 
 
@@ -39,11 +39,10 @@ def servers(fleet: Fleet) -> tuple[Server, ...]:
 
 
 def _server(instance: Instance) -> Server:
-    host = dial_address(instance.host)
     return Server(
         name=instance.name,
         unit=instance.unit,
-        address=f"[{host}]:{instance.port}" if ":" in host else f"{host}:{instance.port}",
+        address=address(dial_address(instance.host), instance.port),
         models=tuple(_listed([*instance.models, *(alias for alias, _ in instance.aliases)])),
         loopback=ipaddress.ip_address(instance.host).is_loopback,
     )
