@@ -1,0 +1,84 @@
+"""What the gate must know, as values: one line of JSON in its own unit file, so that a change of it is a change there.
+
+Pure. Durations are float seconds (`math.inf` is never), sizes int bytes.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+PREFIX = "Gate="
+"""How the line begins, in the section that systemd ignores (units.record.SECTION)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """One server behind the gate."""
+
+    name: str
+    """The instance, and the name of its socket's descriptors."""
+    unit: str
+    port: int
+    """Where it listens, on 127.0.0.1 of its own network namespace."""
+    binary: str = ""
+    """Its program: what the server once said of itself holds no longer when that is replaced."""
+    models: tuple[str, ...] = ()
+    """What it serves, by full names, aliases among them."""
+    fingerprint: str = ""
+    """Of all that its answers about itself depend on: settings, models' versions, aliases."""
+    stop_after: float = 600.0
+    """Without a request; then its unit is stopped."""
+    unload_after: float = math.inf
+    """Without a request; then its models leave memory."""
+    max_wait: float = 300.0
+    """How long a request waits for the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """Everything that the gate is told."""
+
+    servers: tuple[Behind, ...] = ()
+
+    def server(self, name: str) -> Behind | None:
+        """The server whose socket has this name."""
+        return next((each for each in self.servers if each.name == name), None)
+
+
+def line(config: GateConfig) -> str:
+    """`Gate={...}`, without what is the default; no value in it needs an escape of systemd's, since it reads none."""
+    values = {"servers": [_written(server) for server in config.servers]}
+    return PREFIX + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+
+
+def parse(text: str) -> GateConfig:
+    """The configuration in a unit file's text; raises ValueError where there is none that can be read."""
+    for each in text.splitlines():
+        if each.startswith(PREFIX):
+            found = json.loads(each.removeprefix(PREFIX))
+            if isinstance(found, dict) and isinstance(found.get("servers"), list):
+                return GateConfig(servers=tuple(_read(server) for server in found["servers"]))
+    raise ValueError(f"no line begins with {PREFIX}")
+
+
+_DEFAULTS = Behind(name="", unit="", port=0)
+
+
+def _written(server: Behind) -> Mapping[str, Any]:
+    """JSON knows no infinity: null stands for it."""
+    values = {name: value for name, value in asdict(server).items() if value != getattr(_DEFAULTS, name)}
+    return {name: None if value == math.inf else value for name, value in values.items()}
+
+
+def _read(values: Any) -> Behind:
+    known = {each.name for each in fields(Behind)}
+    if not isinstance(values, dict) or not {"name", "unit", "port"} <= values.keys():
+        raise ValueError("a server without name, unit or port")
+    clean = {
+        name: math.inf if value is None else tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in known
+    }
+    return Behind(**clean)
