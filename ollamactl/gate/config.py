@@ -76,7 +76,7 @@ def _read(values: Any) -> Behind:
     known = {each.name for each in fields(Behind)}
     if not isinstance(values, dict) or not {"name", "unit", "port"} <= values.keys():
         raise ValueError("a server without name, unit or port")
-    clean = {
+    clean: dict[str, Any] = {
         name: math.inf if value is None else tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
         if name in known
