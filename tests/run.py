@@ -28,12 +28,12 @@ LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "type
 
 
 def main(target: str) -> int:
-    """One of unit, lint, all, demo, bench, bench-gate, soak, deb, deb-check; returns the exit status."""
+    """One of unit, lint, all, docs, demo, bench, bench-gate, soak, deb, deb-check; returns the exit status."""
     os.chdir(CHECKOUT)
     ensure_packages({**COMMANDS, **MORE_COMMANDS.get(target, {})})
     steps = {
         "unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench], "soak": [soak],
-        "bench-gate": [bench_gate], "deb": [package], "deb-check": [package_checked],
+        "bench-gate": [bench_gate], "docs": [docs], "deb": [package], "deb-check": [package_checked],
     }  # fmt: skip
     started = time.monotonic()
     for step in steps[target]:
@@ -79,7 +79,7 @@ def lint() -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy", "--python-executable", PYTHON],
-        [PYTHON, "-m", "pytest", "-q", "tests/test_docs.py"],
+        [PYTHON, "-m", "pytest", "-q", "tests/test_docs.py", "tests/test_pages.py"],
     )
     for command in commands:
         print("+", *command[2:], flush=True)
@@ -111,6 +111,11 @@ def obstacle() -> str:
     if subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True).returncode:
         return "this machine allows no new namespaces"
     return ""
+
+
+def docs() -> int:
+    """What of docs/ is made: the reference."""
+    return subprocess.run([PYTHON, "packaging/pages.py", "docs"], cwd=CHECKOUT).returncode
 
 
 def demo() -> int:

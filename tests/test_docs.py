@@ -24,39 +24,35 @@ from tests import jsondoc
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
 HACKING = (TOP / "HACKING.md").read_text()
+GUIDE, COMMANDS, SPEC, JSON = ((TOP / f"docs/{name}.md").read_text() for name in ("guide", "commands", "spec", "json"))
 GLOBAL = {"--output", "--quiet", "--verbose", "--root", "--user", "--help"}
 
 
-@pytest.mark.parametrize("name", list(cli.commands))
-def test_readme_tells_of_each_command_and_its_options(name: str) -> None:
-    rows = [line for line in README.splitlines() if line.startswith("| `") and f"`{name}" in line.replace("`, `", " `")]
-
-    assert rows, f"README's table of commands lacks {name}"
-    for parameter in cli.commands[name].params:
-        if isinstance(parameter, click.Option):
-            long = next(option for option in parameter.opts if option.startswith("--"))
-            if long not in GLOBAL:
-                spellings = [*parameter.opts]
-                assert any(each in row for row in rows for each in spellings), f"README does not tell of {name} {long}"
+def test_the_reference_tells_of_each_command_and_its_options() -> None:
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## )", COMMANDS, re.M | re.S))
+    assert list(sections) == list(cli.commands)
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not GLOBAL & {*parameter.opts}:
+                assert all(option in sections[name] for option in parameter.opts), f"{name} {parameter.opts}"
 
 
-def test_readme_names_no_command_that_there_is_not() -> None:
-    table = README.partition("## Commands")[2].partition("\n## ")[0]
-    named = {word for row in re.findall(r"^\| (`.*?) \|", table, re.M) for word in re.findall(r"`([a-z]+)", row)}
-
-    assert named == set(cli.commands)
+def test_the_reference_tells_of_each_key_of_the_spec() -> None:
+    whole = schema.load()
+    keys = {*whole["properties"], *whole["$defs"]["instance"]["properties"]} - {"defaults", "instances"}
+    assert keys == {path for path in re.findall(r"^- \*\*`([^`]+)`", SPEC, re.M) if "." not in path}
 
 
 @pytest.mark.parametrize("code", list(ExitCode))
-def test_readme_and_help_name_every_exit_code(code: ExitCode) -> None:
-    exits = README.partition("Exit codes:")[2].partition("\n\n")[0]
+def test_guide_and_help_name_every_exit_code(code: ExitCode) -> None:
+    exits = " ".join(GUIDE.split()).partition("Exit codes are")[2].partition(". ")[0]
 
     assert re.search(rf"\b{int(code)}\b", exits)
     assert re.search(rf"\b{int(code)}\b", (cli.help or "").partition("Exit codes:")[2])
 
 
-def test_readme_describes_the_envelope() -> None:
-    text = README.partition("The JSON envelope:")[2].partition("\n\n")[0]
+def test_the_envelope_of_json_is_described() -> None:
+    text = JSON.partition("The envelope:")[2].partition("\n\n")[0]
     told = set(re.findall(r"`(\w+)`", text))
 
     assert told == set(Result(command="x").envelope())
@@ -94,27 +90,12 @@ def test_examples_are_valid(example: Path) -> None:
     assert specfile.load(example.read_bytes(), name=example.name).fleet.instances
 
 
-def test_the_spec_in_readme_is_valid() -> None:
-    lines = README.partition("    version: 1\n")[2].partition("\n\n")[0]
-    text = "    version: 1\n" + lines
-
-    assert len(specfile.load(text.encode(), name="README.md").fleet.instances) == 3
-
-
-def test_readme_lists_every_key_of_the_spec_and_no_other() -> None:
-    table = README.partition("| | keys |")[2].partition("\n\n")[0]
-    named = re.findall(r"`(\w+)`", table)
-    whole = schema.load()
-
-    assert sorted(named) == sorted([*whole["properties"], *whole["$defs"]["instance"]["properties"]])
-
-
 def test_hacking_names_only_modules_that_there_are() -> None:
     table = HACKING.partition("| to change | look in |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z]+)`", table)) | set(re.findall(r"`([a-z]+)[/.]", table))
     there = {path.stem for path in (TOP / "ollamactl").rglob("*.py")}
     there |= {path.parent.name for path in (TOP / "ollamactl").rglob("__init__.py")}
-    there |= {"templates", "schema", "restart_digest", "debian", "packaging", "tests"}
+    there |= {"templates", "schema", "restart_digest", "debian", "docs", "packaging", "tests"}
 
     assert named - {"describe", "strict"} <= there
 
@@ -122,7 +103,7 @@ def test_hacking_names_only_modules_that_there_are() -> None:
 def test_make_targets_in_the_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.M))
 
-    assert set(re.findall(r"^    make ([a-z-]+)", README + HACKING, re.M)) <= targets
+    assert set(re.findall(r"^ *make ([a-z-]+)", README + HACKING + GUIDE, re.M)) <= targets
 
 
 def test_every_fault_is_told_with_a_test_that_there_is() -> None:
