@@ -162,6 +162,16 @@ class Instance:
         return address(self.host, self.port)
 
     @property
+    def gated(self) -> bool:
+        """Whether it has a network namespace of its own, with the gate as its only door."""
+        return False
+
+    @property
+    def server_host(self) -> str:
+        """Where the server itself listens, which its clients do not see where it is gated; on the same port."""
+        return "127.0.0.1" if self.gated else self.host
+
+    @property
     def wanted_at_boot(self) -> bool:
         """Whether the fleet's target pulls it in; a stopped one must not be, or starting the target starts it."""
         return self.enabled and self.state is State.RUNNING

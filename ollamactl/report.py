@@ -108,7 +108,7 @@ def proof_lines(proofs: Iterable[Proof], *, verbose: bool = False) -> list[str]:
         for check in proof.checks:
             if not check.ok:
                 lines += _failure(check)
-            elif verbose or check.pending or (spilled and check.kind is CheckKind.PLACEMENT):
+            elif verbose or check.pending or check.hidden or (spilled and check.kind is CheckKind.PLACEMENT):
                 lines.append(f"      {check.kind}: {check.found}")
         if not proof.ok and proof.evidence.journal:
             lines.append(f"      last lines of {proof.unit}:")
@@ -202,7 +202,9 @@ def proofs_text(proofs: Sequence[Proof], *, verbose: bool = False, errors: int =
 
 def _proved(proofs: Sequence[Proof]) -> str:
     said = "proved" if all(proof.whole for proof in proofs) else "answered as they should"
-    return f"{sum(proof.ok for proof in proofs)} of {plural(len(proofs), 'server')} {said}"
+    hidden = sum(proof.ok for proof in proofs if proof.evidence.answers.hidden)
+    unasked = f", {hidden} could not be asked" if hidden else ""
+    return f"{sum(proof.ok for proof in proofs) - hidden} of {plural(len(proofs), 'server')} {said}{unasked}"
 
 
 def _counted(done: Sequence[Step]) -> str:

@@ -67,7 +67,7 @@ class Starter:
         self._await()
         moving = {unit for unit, state in self.units.items() if state.active is not Active.ACTIVE}
         if again := sorted(self.waiting.keys() & (self.started | self.slow | moving)):
-            self.units.update({state.name: state for state in self.manager.units(again)})
+            self._see(again)
         subjects = [
             Subject(
                 instance=step.target,
@@ -97,6 +97,7 @@ class Starter:
             patient=patient,
             told=lambda words: self.news.append((step.instance, words)),
             deadline=self.deadline,
+            pid=lambda: self.units.get(step.subject, UnitState(name=step.subject)).main_pid,
         )
 
     def _start(self, outcome: Outcome) -> None:
@@ -157,9 +158,12 @@ class Starter:
             self.tell(step.instance, f"did not start: {done.result}")
             outcome.problems.append(_job_problem(done, step))
             return
-        if step.kind is StepKind.RESTART:
+        target = step.target or (self.waiting[done.unit].target if done.unit in self.waiting else None)
+        if step.kind is StepKind.RESTART or (target and target.gated):
             # One that crashed may have been restarted by systemd just before, which counts on from there.
-            self.restarts |= {state.name: state.restarts for state in self.manager.units([done.unit])}
+            self._see([done.unit])
+            if step.kind is StepKind.RESTART:
+                self.restarts[done.unit] = self.units[done.unit].restarts
         if done.unit in self.waiting:
             how = "restarted" if step.kind is StepKind.RESTART else "started"
             self.tell(step.instance, f"{how}, waiting for its answer")
@@ -205,18 +209,26 @@ class Starter:
             os.close(wake)
 
     def _look(self, units: Collection[str]) -> None:
-        seen = {state.name: state for state in self.manager.units(sorted(units))} if units else {}
+        seen = self._see(units)
         for unit in units:
             state = seen.get(unit) or UnitState(name=unit)  # the manager forgets a unit that ended well
             grew = state.restarts > self.restarts.setdefault(state.name, state.restarts)
             if grew or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
                 self.interviewer.give_up(self.asked[state.name])
 
+    def _see(self, units: Collection[str]) -> Mapping[str, UnitState]:
+        """Reads them anew; who asks a server in a namespace of its own has to know its process."""
+        seen = {state.name: state for state in self.manager.units(sorted(units))} if units else {}
+        self.units.update(seen)
+        return seen
+
     def _tell_answer(self, unit: str) -> None:
         step = self.waiting.get(unit)
         if step and step.target:
-            failure = self._answers(unit).failure
-            self.tell(step.instance, f"failed: {failure}" if failure else f"answers on {step.target.listen}")
+            found = self._answers(unit)
+            if not found.hidden:
+                words = f"failed: {found.failure}" if found.failure else f"answers on {step.target.listen}"
+                self.tell(step.instance, words)
 
     def _answers(self, unit: str) -> Answers:
         future = self.asked.get(unit)

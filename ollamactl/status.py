@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ollamactl.compiled import Compiled, compile_installed
@@ -108,7 +109,7 @@ def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observ
     up = [i for i in instances if seen.unit(i.unit).active is not Active.INACTIVE or i.state is State.RUNNING]
     interviewer = Interviewer()
     try:
-        asked = {i.name: interviewer.ask(i, loaded=True) for i in up}
+        asked = {i.name: interviewer.ask(i, loaded=True, pid=partial(_pid, seen.unit(i.unit))) for i in up}
         subjects = [
             Subject(
                 instance=i,
@@ -122,6 +123,10 @@ def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observ
     finally:
         interviewer.close()
     return {proof.instance: proof for proof in prove(subjects, user=host.user)}
+
+
+def _pid(unit: UnitState) -> int:
+    return unit.main_pid
 
 
 def _row(host: Host, instance: Instance, unit: UnitState, proof: Proof | None, drop_ins: tuple[DropIn, ...]) -> Row:

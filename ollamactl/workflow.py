@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ollamactl import readiness
 from ollamactl.compiled import Compiled, compile_installed, compile_spec, served
-from ollamactl.errors import HostError, Problem, Severity, UsageError
+from ollamactl.errors import HostError, NotPermitted, Problem, Severity, UsageError
 from ollamactl.execute import execute, lay_out_offline
 from ollamactl.facts import Facts
 from ollamactl.host import replaced as services
@@ -114,7 +114,14 @@ def cut_off(planned: Planned) -> Iterable[Problem]:
     """Servers that the plan stops or restarts while they are at work: Ollama ends at once, and does not drain."""
     for step in planned.plan.of(StepKind.STOP, StepKind.RESTART, StepKind.DISPLACE):
         pid = planned.observed.unit(step.subject).main_pid
-        if pid and (words := runners.at_work(pid)):
+        try:
+            words = runners.at_work(pid) if pid else ""
+        except NotPermitted as error:
+            words = f"whether it is at work cannot be seen: {error}"
+            note = Problem(message=words, hint=error.hint, path=step.subject, severity=Severity.NOTE)
+            yield replace(note, instance=step.instance)
+            continue
+        if words:
             yield Problem(
                 path=step.subject,
                 instance=step.instance,

@@ -125,6 +125,7 @@ EDGE = {
     "host.listeners",
     "host.lock",
     "host.managererrors",
+    "host.netns",
     "host.observe",
     "host.oserrors",
     "host.overrides",

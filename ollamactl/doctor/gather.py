@@ -7,7 +7,7 @@ from dataclasses import replace
 from ollamactl.doctor import beside, places, services
 from ollamactl.doctor.host import Host
 from ollamactl.doctor.server import Node, Server
-from ollamactl.errors import listed
+from ollamactl.errors import NotPermitted, listed
 from ollamactl.facts import Gpu, Vendor
 from ollamactl.host import accounts, addresses, discover, gpus, listeners, observe
 from ollamactl.proving import probe
@@ -45,7 +45,8 @@ def _whole(server: Server, every: Sequence[Server], sockets: Sequence[listeners.
     server = _with_holder(server, every, sockets)
     server = places.with_places(server)
     if server.process.same_binary is False and server.address:
-        return replace(server, process=replace(server.process, version=_version(*server.address)))
+        inside = server.state.main_pid if server.settings.private_network else None
+        return replace(server, process=replace(server.process, version=_version(*server.address, inside)))
     return server
 
 
@@ -78,7 +79,7 @@ def _with_account(server: Server) -> Server:
 
 def _with_holder(server: Server, every: Sequence[Server], sockets: Sequence[listeners.Listener]) -> Server:
     """Where only root may see who listens, it is the one that runs and is set to listen there."""
-    if not server.address:
+    if not server.address or server.settings.private_network:  # nobody else is in there
         return server
     found = observe.holder(sockets, *server.address, server.state)
     if found and found.pid is None:
@@ -89,11 +90,11 @@ def _with_holder(server: Server, every: Sequence[Server], sockets: Sequence[list
     return replace(server, holder=found)
 
 
-def _version(host: str, port: int) -> str:
+def _version(host: str, port: int, inside: int | None) -> str:
     try:
-        with probe.Server(host, port, timeout=_ANSWER_SECONDS) as server:
+        with probe.Server(host, port, timeout=_ANSWER_SECONDS, inside=inside) as server:
             return server.version()
-    except (probe.Unreachable, probe.Silent, probe.Strange):
+    except (probe.Unreachable, probe.Silent, probe.Strange, NotPermitted):
         return ""
 
 

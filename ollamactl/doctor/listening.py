@@ -185,4 +185,6 @@ def _pairs(host: Host) -> Iterator[Finding]:
 def _clash(one: Server, other: Server) -> bool:
     if not one.address or not other.address or one.address[1] != other.address[1]:
         return False
+    if one.settings.private_network or other.settings.private_network:
+        return False
     return overlap(one.address[0], other.address[0])

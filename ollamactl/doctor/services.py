@@ -229,6 +229,8 @@ def _process(state: UnitState, settings: Settings, sockets: Sequence[listeners.L
         return Process(listens=())
     binary = settings.argv[0] if settings.argv else ""
     held = processes.sockets(pid)
+    if settings.private_network:
+        sockets = listeners.read(Path(f"/proc/{pid}"))
     listens = [(each.address, each.port) for each in sockets if each.inode in held]
     may_look = os.access(f"/proc/{pid}/fd", os.R_OK | os.X_OK)
     return Process(

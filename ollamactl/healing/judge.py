@@ -36,6 +36,8 @@ class State(StrEnum):
     DOWN = "down"
     """systemd's business: stopped, failed, between two restarts."""
     FAILING = "failing"
+    HIDDEN = "hidden"
+    """It could not be looked at: that needs root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,9 @@ def judge(signs: Signs, before: Memory, *, limit: int) -> Verdict:
     if signs.life is None:
         words = f"left to systemd: {signs.unit.words}"
         return Verdict(signs=signs, state=State.DOWN, memory=well, limit=limit, words=words)
+    if signs.life is Life.HIDDEN:
+        words = f"not looked at: {signs.words}"
+        return Verdict(signs=signs, state=State.HIDDEN, memory=known, limit=limit, words=words)
     if not known.answered and signs.age < STARTING_SECONDS:
         words = f"started {round(signs.age)} s ago, and has not answered yet"
         return Verdict(signs=signs, state=State.STARTING, memory=well, limit=limit, words=words)

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from ollamactl.errors import NotPermitted
 from ollamactl.healing.signs import Life, RunnerSigns, Signs
 from ollamactl.host import listeners, runners, vitals
 from ollamactl.host.runners import Runner
-from ollamactl.model import Instance
+from ollamactl.model import Instance, address
 from ollamactl.observed import Active, UnitState
 from ollamactl.proving import probe
 from ollamactl.proving.proof import ModelSize
@@ -59,7 +60,11 @@ def signs(instance: Instance, unit: UnitState) -> Signs:
     main = vitals.read(unit.main_pid) if unit.main_pid and unit.active is Active.ACTIVE else None
     if main is None:
         return Signs(instance=instance, unit=unit)
-    life, words, loaded = _server(instance)
+    try:
+        life, words, loaded = _server(instance, main.pid)
+        found = tuple(filter(None, map(_runner, runners.of(unit.main_pid))))
+    except NotPermitted as error:
+        life, words, loaded, found = Life.HIDDEN, str(error), {}, ()
     if life is Life.SILENT and main.state:
         words += f"; its process (pid {main.pid}) is {main.state}"
     return Signs(
@@ -69,14 +74,15 @@ def signs(instance: Instance, unit: UnitState) -> Signs:
         age=main.age,
         life=life,
         words=words,
-        runners=tuple(filter(None, map(_runner, runners.of(unit.main_pid)))),
+        runners=found,
         loaded=loaded,
     )
 
 
-def _server(instance: Instance) -> tuple[Life, str, Mapping[str, ModelSize]]:
+def _server(instance: Instance, pid: int) -> tuple[Life, str, Mapping[str, ModelSize]]:
+    host, port, inside = instance.server_host, instance.port, pid if instance.gated else None
     try:
-        with probe.Server(instance.host, instance.port, timeout=_HTTP_SECONDS) as server:
+        with probe.Server(host, port, timeout=_HTTP_SECONDS, inside=inside) as server:
             server.version()
             return Life.ANSWERS, "", _loaded(server)
     except probe.Strange:
@@ -84,9 +90,9 @@ def _server(instance: Instance) -> tuple[Life, str, Mapping[str, ModelSize]]:
     except probe.Silent as error:
         return Life.SILENT, str(error), {}
     except probe.Unreachable as error:
-        there = listeners.serving(listeners.read(), instance.host, instance.port)
+        there = listeners.serving(listeners.read(Path(f"/proc/{pid}")), host, port)
         if not there:
-            return Life.SILENT, f"it does not listen on {instance.listen}", {}
+            return Life.SILENT, f"it does not listen on {address(host, port)}", {}
         if any(each.waiting for each in there):
             return Life.SILENT, f"it takes no connections: {error}", {}
         return Life.UNREACHABLE, str(error), {}
@@ -134,7 +140,7 @@ def _asked(runner: Runner) -> tuple[Life, str]:
         # A runner of another kind answers in another way, but it answers
         return _strange(error)
     try:
-        with probe.Server("127.0.0.1", runner.port, timeout=_TOKEN_SECONDS) as server:
+        with runners.asked(runner, timeout=_TOKEN_SECONDS) as server:
             (server.embedding if runner.embeds else server.token)()
     except probe.Silent as error:
         return _at_work_since(runner) or (Life.SILENT, f"{name} does not {_verb(runner)}: {error}")
@@ -165,7 +171,7 @@ def _at_work_since(runner: Runner) -> tuple[Life, str] | None:
 
 
 def _slots(runner: Runner) -> str:
-    with probe.Server("127.0.0.1", runner.port, timeout=_HTTP_SECONDS) as server:
+    with runners.asked(runner, timeout=_HTTP_SECONDS) as server:
         count = server.slots()
     return f"it is answering {count} request{'s' if count > 1 else ''}" if count else ""
 

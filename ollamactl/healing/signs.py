@@ -23,6 +23,8 @@ class Life(StrEnum):
     SILENT = "silent"
     UNREACHABLE = "unreachable"
     """A server: it listens, and yet no connection reaches it: that is not its own doing."""
+    HIDDEN = "hidden"
+    """A server: its network is its own, and the caller may not enter it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

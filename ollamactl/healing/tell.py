@@ -12,7 +12,7 @@ def text(verdicts: Sequence[Verdict], restarted: Collection[str], *, dry: bool, 
     for verdict in verdicts:
         if verdict.finding:
             lines += _lines(verdict, verdict.unit in restarted, dry=dry, restart=restart)
-        elif verbose:
+        elif verbose or verdict.state is State.HIDDEN:
             lines.append(f"{verdict.instance}: {verdict.state}: {verdict.words}")
     if not lines or verbose:
         lines.append(_sum(verdicts))
@@ -34,7 +34,7 @@ def _lines(verdict: Verdict, restarted: bool, *, dry: bool, restart: str) -> Ite
 
 
 def _sum(verdicts: Sequence[Verdict]) -> str:
-    up = [verdict for verdict in verdicts if verdict.state is not State.DOWN]
+    up = [verdict for verdict in verdicts if verdict.state not in (State.DOWN, State.HIDDEN)]
     failing = sum(verdict.state is State.FAILING for verdict in up)
     servers = f"{len(up)} server{'s' if len(up) != 1 else ''}"
     return f"Looked at {servers}: " + (f"{failing} failing." if failing else "none hangs.")

@@ -8,22 +8,26 @@ connection that is kept open for later is the other way round.
 import re
 import subprocess
 
-from ollamactl.host import listeners
+from ollamactl.host import listeners, netns
 
 _SECONDS = 5.0
 _NUMBERS = re.compile(r"\b(bytes_received|bytes_sent|lastsnd|lastrcv):(\d+)")
 
 
 def unanswered(server: int) -> int:
-    """How many requests wait for the server of this process; 0 where ss is missing or says nothing."""
+    """How many requests wait for the server of this process; 0 where ss is missing or says nothing.
+
+    Raises NotPermitted where the process has a network namespace of its own, and the caller may not enter it.
+    """
     ports = listeners.ports(server)
     if not ports:
         return 0
     where = " or ".join(f"sport = :{port}" for port in sorted(ports))
     command = ["ss", "-OHtin", "state", "established", f"( {where} )"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        with netns.entered(server):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired, netns.Gone):
         return 0
     return sum(map(_waits, done.stdout.splitlines()))
 

@@ -18,6 +18,7 @@ SILENT = "does not answer"
 _ANSWER_SECONDS = 2.0
 _NAMES = ("llama-server", "runner")
 """The program's name, or Ollama's own subcommand (llm/ in Ollama)."""
+_PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Runner:
     """It embeds, and cannot generate."""
 
 
-def of(server: int, proc: Path = Path("/proc")) -> tuple[Runner, ...]:
+def of(server: int, proc: Path = _PROC) -> tuple[Runner, ...]:
     """The runners of a server's process; none where nothing is loaded, or where the caller may not look."""
     return tuple(_runners(server, proc))
 
@@ -51,18 +52,26 @@ def _runners(server: int, proc: Path) -> Iterator[Runner]:
             yield Runner(pid=pid, port=int(port), embeds="--embedding" in words)
 
 
+def asked(runner: Runner, *, timeout: float) -> probe.Server:
+    """The runner, to be asked within its network namespace; `timeout` in seconds as Server's."""
+    return probe.Server("127.0.0.1", runner.port, timeout=timeout, inside=runner.pid)
+
+
 def takes_nobody(runner: Runner) -> bool:
     """Whether a runner that cannot be reached listens: its queue is full, and it takes nobody out of it.
 
     One that does not listen yet is loading. A queue has an end (listen(2)), and keeps the connections that their
     clients have given up, so that every question to one that hangs helps to fill it.
     """
-    there = listeners.serving(listeners.read(), "127.0.0.1", runner.port)
+    there = listeners.serving(listeners.read(_PROC / str(runner.pid)), "127.0.0.1", runner.port)
     return any(each.waiting for each in there)
 
 
-def at_work(server: int, proc: Path = Path("/proc")) -> str:
-    """What a server is at, in words; empty where it is idle."""
+def at_work(server: int, proc: Path = _PROC) -> str:
+    """What a server is at, in words; empty where it is idle.
+
+    Raises NotPermitted where it has a network namespace of its own, and the caller may not enter it.
+    """
     if words := next(filter(None, (_at_work(runner) for runner in of(server, proc))), ""):
         return words
     waiting = inflight.unanswered(server)
@@ -71,7 +80,7 @@ def at_work(server: int, proc: Path = Path("/proc")) -> str:
 
 def _at_work(runner: Runner) -> str:
     try:
-        with probe.Server("127.0.0.1", runner.port, timeout=_ANSWER_SECONDS) as server:
+        with asked(runner, timeout=_ANSWER_SECONDS) as server:
             busy = server.slots()
     except probe.Unreachable:
         return f"its runner (pid {runner.pid}) {SILENT}" if takes_nobody(runner) else "it is loading a model"

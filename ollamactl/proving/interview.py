@@ -10,6 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from ollamactl.errors import NotPermitted
 from ollamactl.model import Instance
 from ollamactl.proving import probe
 from ollamactl.proving.proof import Answers, ModelSize
@@ -33,6 +34,7 @@ class _Question:
     deadline: float
     asked: float
     told: Callable[[str], None]
+    pid: Callable[[], int]
     pause: float = _FIRST_PAUSE
     failure: str = "no answer"
     """What the last attempt came to."""
@@ -68,11 +70,13 @@ class Interviewer:
         patient: bool = False,
         deadline: float = math.inf,
         told: Callable[[str], None] = _untold,
+        pid: Callable[[], int] = int,
     ) -> "Future[Answers]":
         """The server's answers: who it is, its models, and with `loaded` what is in memory.
 
         With `patient` it waits until the server answers HTTP, with `load` it has those models loaded; both until
-        `deadline`, a time.monotonic(). `told` hears of each load, from another thread.
+        `deadline`, a time.monotonic(). `told` hears of each load, from another thread. `pid` says, at each attempt and
+        as often as one likes, which is the main process of its unit, 0 for none: who is gated is asked inside.
         """
         question = _Question(
             instance=instance,
@@ -82,6 +86,7 @@ class Interviewer:
             deadline=deadline,
             asked=time.monotonic(),
             told=told,
+            pid=pid,
         )
         self._questions[question.future] = question
         self._put(question, question.asked)
@@ -133,9 +138,8 @@ class Interviewer:
 
     def _interview(self, question: _Question) -> None:
         """One attempt. The port is bound before HTTP is served (cmd/cmd.go), so silence is no failure yet."""
-        instance = question.instance
         try:
-            with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=0.05)) as server:
+            with _server(question, least=0.05) as server:
                 answers = Answers(version=server.version(), models={row.name: row.digest for row in server.tags()})
                 if question.loaded and not question.load:
                     answers = replace(answers, loaded=_loaded(server))
@@ -153,6 +157,8 @@ class Interviewer:
                 question.pause = min(question.pause * 1.6, _LAST_PAUSE)
         except probe.Strange as error:
             self._resolve(question, Answers(failure=str(error)))
+        except NotPermitted as error:
+            self._resolve(question, Answers(hidden=str(error)))
         else:
             if question.load:
                 question.answers = answers
@@ -165,9 +171,20 @@ class Interviewer:
             question.future.set_result(answers)
 
 
-def _seconds(question: _Question, *, least: float) -> float:
-    """For one answer: no more than is left of the time for all."""
-    return max(least, min(question.deadline - time.monotonic(), ANSWER_SECONDS))
+def _server(question: _Question, *, least: float) -> probe.Server:
+    """Where it is asked; for one answer, no more than is left of the time for all."""
+    instance = question.instance
+    seconds = max(least, min(question.deadline - time.monotonic(), ANSWER_SECONDS))
+    return probe.Server(instance.server_host, instance.port, timeout=seconds, inside=_inside(question))
+
+
+def _inside(question: _Question) -> int | None:
+    """The process in whose network namespace it is to be asked. Raises Unreachable."""
+    if not question.instance.gated:
+        return None
+    if pid := question.pid():
+        return pid
+    raise probe.Unreachable("no process of its unit runs")
 
 
 def _loaded(server: probe.Server) -> dict[str, ModelSize]:
@@ -176,8 +193,7 @@ def _loaded(server: probe.Server) -> dict[str, ModelSize]:
 
 def _in_memory(question: _Question, *, least: float = 0.05) -> dict[str, ModelSize]:
     """What is loaded, asked anew: a load may take longer than a connection lives."""
-    instance = question.instance
-    with probe.Server(instance.host, instance.port, timeout=_seconds(question, least=least)) as server:
+    with _server(question, least=least) as server:
         return _loaded(server)
 
 
@@ -193,7 +209,8 @@ def _load(question: _Question, answers: Answers) -> Answers:
                 continue
             question.told(f"answers, and loads {model}")
             try:
-                probe.load(instance.host, instance.port, model, timeout=question.deadline - time.monotonic())
+                seconds = question.deadline - time.monotonic()
+                probe.load(instance.server_host, instance.port, model, timeout=seconds, inside=_inside(question))
             except (probe.Unreachable, probe.Silent, probe.Strange) as error:
                 failures[model] = str(error)
                 late |= {model} if isinstance(error, probe.Silent) else set()

@@ -10,7 +10,9 @@ from ollamactl.proving.proof import Check, CheckKind, Evidence, Expected, ModelS
 def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
     """Every check that the evidence allows; those that an earlier failure makes pointless are left out."""
     checks = [_unit(instance, evidence)]
-    if not evidence.answers.failure:
+    if evidence.answers.hidden:
+        checks.append(Check(kind=CheckKind.HTTP, ok=True, open=True, found=f"not asked: {evidence.answers.hidden}"))
+    elif not evidence.answers.failure:
         checks += [_http(instance, evidence), _listener(instance, evidence)]
         if checks[-1].ok:
             checks += [_version(instance, expected, evidence), _models(instance, expected, evidence)]

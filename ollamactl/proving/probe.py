@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ollamactl.errors import OllamactlError
+from ollamactl.host import netns
 from ollamactl.model import dial_address
 from ollamactl.quantity import format_duration
 
@@ -26,6 +27,7 @@ _MAX_ANSWER = 16 << 20
 """Bytes read of an answer at most: a process that squats on the port may send anything."""
 
 _MAX_WORDS = 300
+_CONNECT_SECONDS = 5.0
 
 
 class Unreachable(OllamactlError):
@@ -79,23 +81,32 @@ class _Socket(socket.socket):
 
 class _Connection(http.client.HTTPConnection):
     sock: _Socket | None
+    inside: int | None = None
 
     def connect(self) -> None:
         """Within the connection's time-out, and without a word of HTTP yet."""
-        plain = socket.create_connection((self.host, self.port), self.timeout)
+        with netns.entered(self.inside):
+            plain = socket.create_connection((self.host, self.port), self.timeout)
         self.sock = _Socket(plain.family, plain.type, plain.proto, fileno=plain.detach())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Server:
-    """One server's API on one kept connection; every method raises Unreachable, Silent or Strange."""
+    """One server's API on one kept connection; every method raises Unreachable, Silent or Strange.
 
-    def __init__(self, host: str, port: int, *, timeout: float) -> None:
-        """`timeout` in seconds is for connecting, and for each answer from its first byte to its last."""
+    With `inside` also NotPermitted.
+    """
+
+    def __init__(self, host: str, port: int, *, timeout: float, inside: int | None = None) -> None:
+        """`timeout` in seconds is for connecting, and for each answer from its first byte to its last.
+
+        `inside` is a process whose network namespace the address is one of.
+        """
         self.address = dial_address(host)
         self.port = port
         self._timeout = timeout
         self._connection = _Connection(self.address, port, timeout=timeout)
+        self._connection.inside = inside
 
     def __enter__(self) -> "Server":
         return self
@@ -154,6 +165,8 @@ class Server:
                 self._connection.sock.until = time.monotonic() + self._timeout
             response = self._connection.getresponse()
             body = self._read(response)
+        except netns.Gone as error:
+            raise Unreachable(str(error)) from error
         except ConnectionRefusedError as error:
             raise Unreachable("connection refused") from error
         except TimeoutError as error:
@@ -184,26 +197,26 @@ class Server:
         return bytes(body)
 
 
-def load(host: str, port: int, model: str, *, timeout: float = math.inf, connect_timeout: float = 5.0) -> None:
+def load(host: str, port: int, model: str, *, timeout: float = math.inf, inside: int | None = None) -> None:
     """Has the server load a model and waits for it: closing the connection at `timeout` (seconds) aborts the load.
 
     Embedding models answer 400 to generate (server/routes.go), so they are asked for an embedding.
-    Raises Unreachable, Silent, or Strange with the server's own words.
+    Raises Unreachable, Silent, or Strange with the server's own words; with `inside` as Server does.
     """
     import httpx
 
     address = dial_address(host)
     base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     timeout = max(0.05, timeout)
-    limits = httpx.Timeout(None if math.isinf(timeout) else timeout, connect=min(timeout, connect_timeout))
+    limits = httpx.Timeout(None if math.isinf(timeout) else timeout, connect=min(timeout, _CONNECT_SECONDS))
     late = Silent(f"{model} was not loaded within {format_duration(max(1, round(min(timeout, 1e9))))}")
     end = _End(timeout)
     try:
-        with end, httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
+        with netns.entered(inside), end, httpx.Client(base_url=base, timeout=limits, trust_env=False) as client:
             status, body = _post(client, end, "/api/generate", {"model": model, "stream": False})
             if status == httpx.codes.BAD_REQUEST:
                 status, body = _post(client, end, "/api/embed", {"model": model, "input": ""})
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout, netns.Gone) as error:
         raise Unreachable(str(error)) from error
     except httpx.TimeoutException as error:
         raise late from error

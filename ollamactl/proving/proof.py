@@ -34,6 +34,11 @@ class Check:
     pending: bool = False
     """It is on its way."""
 
+    @property
+    def hidden(self) -> bool:
+        """Whether the server could not be asked."""
+        return self.open and self.kind is CheckKind.HTTP
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
@@ -60,6 +65,8 @@ class Answers:
     """What a server said over HTTP; `failure` says in words why it said nothing more."""
 
     failure: str = ""
+    hidden: str = ""
+    """Why the caller could not ask at all; no failure of the server's."""
     version: str | None = None
     models: Mapping[str, str] = field(default_factory=dict)
     """Name -> digest, from /api/tags."""

@@ -36,7 +36,10 @@ def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, 
     evidence = Evidence(unit=unit, answers=answers, restarts_before=subject.restarts_before)
     if not answers.failure and not answers.loaded.keys() >= {*subject.expected.preload}:
         evidence = replace(evidence, preloading=preloading.at_work(unit.name, proc))
-    evidence = _with_holder(evidence, instance, listeners.serving(sockets, instance.host, instance.port), proc)
+    if instance.gated:
+        sockets = listeners.read(proc / str(unit.main_pid)) if unit.main_pid else ()
+    there = listeners.serving(sockets, instance.server_host, instance.port)
+    evidence = _with_holder(evidence, instance, there, proc)
     proof = judge(instance, subject.expected, evidence)
     if not proof.ok and (unit.active is not Active.ACTIVE or subject.answers.failure or unit.restarts):
         proof = replace(proof, evidence=replace(evidence, journal=_last_words(unit.name, user=user)))
@@ -71,7 +74,7 @@ def _with_holder(evidence: Evidence, instance: Instance, sockets: Sequence[liste
     unit = evidence.unit
     inodes = {socket.inode for socket in sockets}
     if unit.main_pid and processes.holds_socket(unit.main_pid, inodes, proc) is not None:
-        holder = PortHolder(address=instance.host, port=instance.port, pid=unit.main_pid, unit=unit.name)
+        holder = PortHolder(address=instance.server_host, port=instance.port, pid=unit.main_pid, unit=unit.name)
         return replace(evidence, holder=holder, holder_is_ours=True)
     may_look = not unit.main_pid or os.access(f"{proc}/{unit.main_pid}/fd", os.R_OK | os.X_OK)
     if not sockets:

@@ -21,4 +21,5 @@ def context(fleet: Fleet, health: Health, facts: Facts) -> dict[str, object]:
         "every": format_duration(health.every),
         # A server is asked at the address that it listens on, and answers from there
         "addresses": " ".join((*_LOOPBACK, *sorted(hosts))),
+        "enters": any(instance.gated for instance in fleet.instances),
     }

@@ -138,3 +138,11 @@ def test_nor_is_anybody_who_goes_along(other: tuple[Signs, ...], held: str) -> N
     (verdict, _) = hold(verdicts, {INSTANCE.unit: (INSTANCE.unit, OTHER.unit)})
     assert verdict.held == (f"{OTHER.unit} goes along with it: {held}" if held else "")
     assert verdict.due is not bool(held)
+
+
+def test_who_may_not_be_looked_at_is_neither_well_nor_failing_and_keeps_its_count() -> None:
+    hidden = replace(WELL, life=Life.HIDDEN, words="only root may")
+    verdict = looks(WELL, SILENT, SILENT, hidden)
+    assert (verdict.state, verdict.finding, verdict.due) == (State.HIDDEN, None, False)
+    assert verdict.words == "not looked at: only root may"
+    assert looks(WELL, SILENT, SILENT, hidden, SILENT).due

@@ -196,6 +196,17 @@ def test_what_nobody_could_look_at_is_not_called_proved() -> None:
     ]
 
 
+def test_who_could_not_be_asked_is_told_and_counted_as_such() -> None:
+    instance, unit = Instance(name="b", port=1, models=()), UnitState(name="ollama@b.service", active=Active.ACTIVE)
+    hidden = judge(instance, Expected(), Evidence(unit=unit, answers=Answers(hidden="only root may enter")))
+    assert report.proofs_text([proof("a"), hidden]).splitlines() == [
+        "ok    a  127.0.0.1:1  unit, http, listener, version, models",
+        "ok    b  127.0.0.1:1  unit",
+        "      http: not asked: only root may enter",
+        "1 of 2 servers answered as they should, 1 could not be asked.",
+    ]
+
+
 def test_files_are_shown_whole_but_for_secrets_and_manifests() -> None:
     files = [
         File(path="/etc/a.conf", data=b"[Unit]\n", kind=FileKind.TEMPLATE),
