@@ -1,5 +1,18 @@
-"""`python3 -m ollamactl`."""
+"""The command `ollamactl`, and `python3 -m ollamactl`."""
 
-from ollamactl.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the gate, or else the command line: a client waits for the gate, which needs nothing of what commands do."""
+    if sys.argv[1:2] == ["gate"]:
+        from ollamactl.gate.service import main as gate
+
+        raise SystemExit(gate())
+    from ollamactl import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

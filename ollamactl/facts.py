@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.files import FileKind
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, Instance
+from ollamactl.model import GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER, Instance, socket_instance
 
 
 class Vendor(StrEnum):
@@ -93,6 +93,9 @@ class Layout:
         """The instance that a file of ours belongs to by its path; empty for what the fleet shares."""
         if path.startswith(f"{self.unit_dir}/ollama@") and ".service.d/" in path:
             return path.removeprefix(f"{self.unit_dir}/ollama@").rpartition(".service.d/")[0]
+        folder, _, name = path.rpartition("/")
+        if folder == self.unit_dir and (instance := socket_instance(name)):
+            return instance
         if path.startswith(f"{self.views}/"):
             return path.removeprefix(f"{self.views}/").partition("/")[0]
         if path.startswith(f"{self.secrets}/"):
@@ -107,6 +110,10 @@ class Layout:
             return FileKind.SECRETS
         if path.endswith(".target"):
             return FileKind.TARGET
+        if path.endswith(".socket"):
+            return FileKind.SOCKET
+        if path.endswith(f"/{GATE_SERVICE}"):
+            return FileKind.GATE
         if path.endswith(HEAL_TIMER):
             return FileKind.TIMER
         if path.endswith(HEAL_SERVICE):
@@ -132,7 +139,7 @@ class Facts:
     salts: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By instance that has secrets: the salt of its file, or of the one that it will have."""
     program: str = ""
-    """The path of ollamactl itself, for the service that heals; empty where the spec wants none."""
+    """The path of ollamactl itself, for the services that run it; empty where the spec wants none."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""
     kept: Mapping[str, Manifest] = field(default_factory=dict)

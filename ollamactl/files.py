@@ -20,6 +20,8 @@ class FileKind(StrEnum):
     VIEW = "view"
     SERVICE = "service"
     TIMER = "timer"
+    SOCKET = "socket"
+    GATE = "gate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

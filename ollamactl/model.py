@@ -3,6 +3,7 @@
 Durations are float seconds (`math.inf` is forever), sizes are int bytes. Nothing here reads the host.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -26,6 +27,8 @@ class Network(StrEnum):
     """Whose network an instance lives in."""
 
     HOST = "host"
+    PRIVATE = "private"
+    """Its own; the gate alone leads there."""
 
 
 class Hardening(StrEnum):
@@ -98,6 +101,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnDemand:
+    """When a server behind the gate is started and stopped; `math.inf` is never."""
+
+    stop_after: float = 600.0
+    """Seconds without a request."""
+    unload_after: float | None = None
+    """Likewise, until its models leave memory; None is the instance's keep_alive."""
+    max_wait: float = 300.0
+    """Seconds that a request waits for the server."""
+
+
+ALWAYS_ON = OnDemand(stop_after=math.inf, unload_after=math.inf)
+"""Behind the gate for its fences alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One Ollama server: one unit, one port, its models, its cards."""
 
@@ -143,6 +162,8 @@ class Instance:
     description: str | None = None
     enabled: bool = True
     state: State = State.RUNNING
+    on_demand: OnDemand | None = None
+    """None: nobody stands before it, and it holds its port itself."""
     after: tuple[str, ...] = ()
     """Unit names; an instance's name in the spec has become its unit's name here."""
     requires: tuple[str, ...] = ()
@@ -163,18 +184,23 @@ class Instance:
 
     @property
     def gated(self) -> bool:
-        """Whether it has a network namespace of its own, with the gate as its only door."""
-        return False
+        """Whether it has a network namespace of its own, with the gate, whose port systemd holds, as its only door."""
+        return self.on_demand is not None
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether it is stopped when it is idle."""
+        return self.on_demand is not None and not math.isinf(self.on_demand.stop_after)
 
     @property
     def server_host(self) -> str:
-        """Where the server itself listens, which its clients do not see where it is gated; on the same port."""
-        return "127.0.0.1" if self.gated else self.host
+        """Where the server itself listens: behind the gate on loopback of its own network, on the same port."""
+        return LOOPBACK if self.gated else self.host
 
     @property
     def wanted_at_boot(self) -> bool:
         """Whether the fleet's target pulls it in; a stopped one must not be, or starting the target starts it."""
-        return self.enabled and self.state is State.RUNNING
+        return self.enabled and self.state is State.RUNNING and not self.sleeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +245,7 @@ class Fleet:
 
 TARGET = "ollama-fleet.target"
 TEMPLATE = "ollama@.service"
+GATE_SERVICE = "ollama-gate.service"
 HEAL_SERVICE = "ollamactl-heal.service"
 HEAL_TIMER = "ollamactl-heal.timer"
 
@@ -228,6 +255,22 @@ def unit_name(instance: str) -> str:
     return f"ollama@{instance}.service"
 
 
+_SOCKET = ("ollama-gate-", ".socket")
+
+
+def gate_socket(instance: str) -> str:
+    """The socket unit of an instance behind the gate: `ollama-gate-NAME.socket`."""
+    return instance.join(_SOCKET)
+
+
+def socket_instance(unit: str) -> str | None:
+    """The instance that a socket unit's name belongs to, or None where it is not of ours."""
+    prefix, suffix = _SOCKET
+    if unit.startswith(prefix) and unit.endswith(suffix):
+        return unit.removeprefix(prefix).removesuffix(suffix)
+    return None
+
+
 def instance_name(unit: str) -> str | None:
     """The instance that a unit's name belongs to, or None where it is not of ours."""
     if unit.startswith("ollama@") and unit.endswith(".service") and unit != TEMPLATE:
@@ -235,6 +278,7 @@ def instance_name(unit: str) -> str | None:
     return None
 
 
+LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names what a spec may say, binds nothing
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import socket
+import sys
 from contextlib import suppress
 
-from ollamactl.errors import HostError
+from ollamactl.errors import HostError, NotPermitted
 from ollamactl.gate import descriptors
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
@@ -20,6 +21,18 @@ from ollamactl.model import unit_name
 _MAX_WAIT = 300.0
 """Seconds that a request waits for its server; a key of the spec once there is one."""
 _TICK = 1.0
+_NOTHING_TO_DO = 78
+"""EX_CONFIG (sysexits.h): the unit is not started again (RestartPreventExitStatus=)."""
+
+
+def main() -> int:
+    """`ollamactl gate`, as ollama-gate.service runs it; returns the exit status."""
+    try:
+        asyncio.run(serve())
+    except (HostError, NotPermitted) as error:
+        print(f"ollama-gate: {error}", file=sys.stderr)  # noqa: T201
+        return _NOTHING_TO_DO
+    return 0
 
 
 async def serve() -> None:

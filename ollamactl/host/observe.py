@@ -100,7 +100,7 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
         addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
         groups=accounts.card_groups(host.root) if any(map(pins.uses_cards, fleet.instances)) else (),
         store_owner=accounts.owner(models_dir, host.root) if any(map(_writes, fleet.instances)) else "",
-        program=program.find(host.root) if fleet.health else "",
+        program=program.find(host.root) if fleet.health or any(i.gated for i in fleet.instances) else "",
         manifests=store.read(models_dir, wanted=wanted),
     )
 

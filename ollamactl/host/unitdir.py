@@ -16,7 +16,7 @@ from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.host import atomic, unitlinks
 from ollamactl.host.oserrors import translate
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name
+from ollamactl.model import GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name, socket_instance
 
 DROP_IN = "10-ollamactl.conf"
 
@@ -121,7 +121,8 @@ class UnitDir:
         """The units of ours that the fleet's target pulls in."""
         folder = f"{(layout or self._layout).unit_dir}/{TARGET}.wants"
         names = (entry.name for entry in self._scan(folder))
-        return tuple(sorted(name for name in names if instance_name(name) or name == HEAL_TIMER))
+        ours = (name for name in names if instance_name(name) or socket_instance(name) or name == HEAL_TIMER)
+        return tuple(sorted(ours))
 
     def target_enabled(self, layout: Layout | None = None) -> bool:
         """Whether the fleet's target is pulled in at boot, or at login for the user's manager."""
@@ -166,9 +167,11 @@ class UnitDir:
 
     def _paths(self, layout: Layout) -> Iterator[str]:
         """Every path in the folder of units that may hold a file of ours, or something in its stead."""
-        for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER):
+        for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER, GATE_SERVICE):
             yield f"{layout.unit_dir}/{name}"
         for entry in self._scan(layout.unit_dir):
+            if socket_instance(entry.name):
+                yield f"{layout.unit_dir}/{entry.name}"
             if entry.name.startswith("ollama@"):
                 path = f"{layout.unit_dir}/{entry.name}"
                 if entry.name.endswith(".service.d"):

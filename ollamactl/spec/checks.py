@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ollamactl.errors import Location, Problem, Severity, listed
 from ollamactl.model import Backend, Egress, Fleet, Instance, Restart, Store, overlap
 from ollamactl.quantity import format_size
-from ollamactl.spec import depchecks, modelchecks, restartcheck, varchecks
+from ollamactl.spec import depchecks, gatechecks, modelchecks, restartcheck, varchecks
 from ollamactl.spec.specplace import Path, Place
 
 UNIT_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount", ".slice", ".scope", ".path", ".device", ".swap")
@@ -42,6 +42,7 @@ def check(
         *_cards(known("gpus", "backend"), place),
         *modelchecks.named_after_models(known("models"), place),
         *depchecks.check(fleet, place),
+        *gatechecks.needed(fleet, place),
         *varchecks.check_pull(fleet.pull, place),
     ]
     for rule, keys in _RULES:
@@ -208,6 +209,9 @@ _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, .
     (modelchecks.aliases, ("models", "aliases", "store")),
     (modelchecks.preload, ("models", "preload", "keep_alive", "max_loaded_models")),
     (_reach, ("host", "allow", "egress")),
+    (gatechecks.not_yet, ("network", "on_demand")),
+    (gatechecks.door, ("network", "on_demand", "egress")),
+    (gatechecks.times, ("on_demand", "on_demand.stop_after", "on_demand.unload_after", "keep_alive")),
     (_backend, ("backend", "gpus", "spread")),
     (_limits, ("limits", "limits.memory_high", "limits.memory_max")),
     (restartcheck.waits, ("restart", "restart.policy", "restart.delay", "restart.max_delay")),

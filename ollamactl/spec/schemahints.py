@@ -31,6 +31,7 @@ _TYPES = {
 MAPPINGS = {
     "restart": "restart: {policy: always}",
     "limits": "limits: {memory_max: 24G}",
+    "on_demand": "on_demand: {stop_after: 10m}",
     "environment": 'environment: {NAME: "value"}',
     "secrets": 'secrets: {NAME: "value"}',
     "health": "health: {every: 1m, failures: 3}",
@@ -49,8 +50,6 @@ def wrong_value(error: Any, path: _Path) -> tuple[str, str]:
         case "type":
             wanted = [limit] if isinstance(limit, str) else limit
             return _wrong_type(value, shown, [name for name in wanted if name != "null"], path)
-        case "enum" if path[-1:] == ("network",) and value == "private":
-            message, hint = "this version does not support network: private yet", "remove it, or write network: host"
         case "enum":
             choices = [str(choice) for choice in limit if choice is not None]
             message = f"must be {_either(choices)}, not {shown}"

@@ -1,14 +1,20 @@
 """From the text of a spec to a valid Fleet, or to every problem at once. Pure."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ollamactl.errors import Location, Problem, Severity, SpecError, WrongValueError
-from ollamactl.model import Backend, Fleet, Health, Instance, Limits, Pull, Restart, unit_name
-from ollamactl.spec import checks, specmodel, specvalue, violations, yamltree
+from ollamactl.model import (
+    Backend,
+    Fleet,
+    Health,
+    Instance,
+    Pull,
+    unit_name,
+)
+from ollamactl.spec import checks, derived, specmodel, specvalue, violations, yamltree
 from ollamactl.spec.specplace import Path, dotted
 from ollamactl.spec.yamltree import Tree
 from ollamactl.units import ollama_env
@@ -16,15 +22,6 @@ from ollamactl.units import ollama_env
 _MAX_PROBLEMS = 100
 _MAX_INSTANCES = 5000
 _DEFAULTS: Path = ("defaults",)
-_MERGED: Mapping[str, Callable[[dict[str, Any]], object]] = {
-    "aliases": lambda values: tuple(values.items()),
-    "restart": lambda values: Restart(**values),
-    "limits": lambda values: Limits(**values),
-    "environment": lambda values: tuple(values.items()),
-    "secrets": lambda values: tuple(values.items()),
-}
-_GROUPS = {"restart": specvalue.RESTART, "limits": specvalue.LIMITS}
-_FOREVER = {"keep_alive": math.inf}
 _OLLAMA = {"binary": specvalue.program, "models": specvalue.path}
 
 
@@ -104,25 +101,26 @@ class _Reader:
         ollama = self._values(_mapping(data.get("ollama")), ("ollama",), _OLLAMA)
         binary = ollama.get("binary", Fleet().binary)
         defaults = self._settings(_mapping(data.get("defaults")), _DEFAULTS)
-        shared = {"binary": binary, **_built(defaults)}
+        shared = {"binary": binary, **derived.built(defaults)}
         instances = []
         for name, value in raw.items():
             path: Path = ("instances", name)
             own = self._settings(_mapping(value), path)
-            written = _flat(own)
-            for key in _MERGED:
-                if key in own and key in defaults:
+            written = derived.flat(own)
+            for key in derived.MERGED:
+                if own.get(key) is not None and defaults.get(key) is not None:
                     own[key] = {**defaults[key], **own[key]}
-            settings = {**shared, **_built(own)}
+            settings = {**shared, **derived.built(own)}
             if settings["binary"] is None:
                 settings["binary"] = binary
             if settings.get("backend") is Backend.CPU:
                 settings.setdefault("gpus", ())
             if "models" in settings:
-                settings |= _fixed(settings["models"])
+                settings |= derived.fixed(settings["models"])
             if "models" not in _mapping(value) and path not in self.wrong:
                 self._models_from_name(name, path, settings)
-            settings |= _preload(settings)
+            settings |= derived.preload(settings)
+            settings |= derived.door(settings)
             if self._failed or path in self.wrong:
                 missing = {"port", "models"} - settings.keys() | ({"name"} if path in self.wrong else set())
                 self.unread[name] = frozenset(missing | self._failed[path] | (self._failed[_DEFAULTS] - written))
@@ -139,7 +137,7 @@ class _Reader:
             source=source,
             keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
             health=Health(**health) if isinstance(data.get("health"), dict) else None,
-            pull=Pull(**_built(pull)),
+            pull=Pull(**derived.built(pull)),
             custom=tuple(self._custom(_mapping(data.get("custom")))),
         )
 
@@ -159,11 +157,11 @@ class _Reader:
     ) -> dict[str, Any]:
         """The values of one instance, of `defaults` or of `pull`, as far as they are written."""
         settings = self._values(raw, path, self.readers if readers is None else readers)
-        for key in _MERGED:
-            if key in settings:
+        for key in derived.MERGED:
+            if settings.get(key) is not None:
                 settings[key] = (
-                    self._values(settings[key], (*path, key), _GROUPS[key])
-                    if key in _GROUPS
+                    self._values(settings[key], (*path, key), derived.GROUPS[key])
+                    if key in derived.GROUPS
                     else self._aliases(settings[key], (*path, key))
                     if key == "aliases"
                     else self._variables(settings[key], (*path, key))
@@ -230,7 +228,7 @@ class _Reader:
         """Remember that the value of a key is unknown: `port`, or `limits.nice` of a group."""
         settings: Path = path[: 1 if path[:1] == _DEFAULTS else 2]
         if rest := path[len(settings) :]:
-            self._failed[settings].add(".".join(map(str, rest[: 2 if rest[0] in _GROUPS else 1])))
+            self._failed[settings].add(".".join(map(str, rest[: 2 if rest[0] in derived.GROUPS else 1])))
 
     def _tell(
         self,
@@ -256,37 +254,6 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     for one in problems:
         once.setdefault((one.location or one.path, one.path.rpartition(".")[2], one.message), one)
     return sorted(once.values(), key=lambda one: (one.location.line, one.location.column) if one.location else (0, 0))
-
-
-def _built(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with their groups as the model holds them."""
-    built = dict(settings)
-    for key, make in _MERGED.items():
-        if key in built:
-            built[key] = make(built[key])
-    return built
-
-
-def _fixed(models: Iterable[str]) -> dict[str, Any]:
-    """The models by their names alone, and the digests to which some of them are fixed."""
-    parts = [model.partition("@sha256:") for model in models]
-    return {
-        "models": tuple(name for name, _, _ in parts),
-        "digests": tuple((name, digest) for name, _, digest in parts if digest),
-    }
-
-
-def _preload(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Which models: `true` means all. Who wants them in memory from the start wants them to stay there."""
-    wanted = settings.get("preload", ())
-    models = settings.get("models", ()) if wanted is True else wanted
-    return {"preload": tuple(dict.fromkeys(models)), **({} if "keep_alive" in settings or not models else _FOREVER)}
-
-
-def _flat(settings: Mapping[str, Any]) -> set[str]:
-    """The keys that are written, those of a group with its name: `limits.nice`."""
-    groups = {f"{group}.{key}" for group in _GROUPS if group in settings for key in settings[group]}
-    return groups | (settings.keys() - _GROUPS.keys())
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -70,6 +70,14 @@ def positive(value: str | int) -> float:
     return seconds
 
 
+def until(value: str | int) -> float:
+    """Seconds until something is done, more than 0; infinite for `never`."""
+    seconds = math.inf if value == "never" else duration(value)
+    if seconds <= 0:
+        raise WrongValueError("must be more than 0", "write a duration such as 5m, or never")
+    return seconds
+
+
 def period(value: str | int) -> float:
     """Seconds between two of what is done again and again."""
     seconds = finite(value)
@@ -266,6 +274,7 @@ RESTART: dict[str, Callable[[Any], Any]] = {
     "max_delay": finite,
     "within": positive,
 }
+ON_DEMAND: dict[str, Callable[[Any], Any]] = {"stop_after": until, "unload_after": until, "max_wait": positive}
 HEALTH: dict[str, Callable[[Any], Any]] = {"every": period}
 PULL: dict[str, Callable[[Any], Any]] = {"insecure": each(registry)}
 LIMITS: dict[str, Callable[[Any], Any]] = {

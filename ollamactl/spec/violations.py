@@ -12,9 +12,6 @@ from ollamactl.units import ollama_env
 
 _Path = tuple[str | int, ...]
 
-_LATER = {
-    "on_demand": "remove it: without it the server always runs",
-}
 _OTHER_WORDS = {
     "num_ctx": "context_length",
     "ctx": "context_length",
@@ -92,8 +89,6 @@ def _read(error: Any) -> Iterator[Violation]:
 
 
 def _unknown(path: _Path, key: str, value: Any, known: dict[str, Any]) -> Violation:
-    if key in _LATER:
-        return Violation(path=path, message="this version does not support it yet", hint=_LATER[key], on_key=True)
     message = "there is no such key here"
     word, colon, rest = key.partition(":")
     if value is None and colon and word in known:
@@ -115,7 +110,7 @@ def _unknown(path: _Path, key: str, value: Any, known: dict[str, Any]) -> Violat
 def _elsewhere(key: str, value: Any, path: _Path) -> str:
     """Where a real key, or an instance, belongs that stands in the wrong place."""
     keys = schema.instance_keys()
-    for group in ("restart", "limits"):
+    for group in ("restart", "limits", "on_demand"):
         if key in keys[group]["properties"] and path[-2:-1] != (group,):
             return f"it belongs in {group}: {{{key}: ...}}"
     if path[:1] == ("defaults",) and key in ("port", "models"):

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ollamactl.facts import Facts
-from ollamactl.model import Egress, Fleet, Hardening, Instance, Limits, Restart, RestartPolicy, Store, dial_address
+from ollamactl.model import (
+    GATE_SERVICE,
+    Egress,
+    Fleet,
+    Hardening,
+    Instance,
+    Limits,
+    Restart,
+    RestartPolicy,
+    Store,
+    dial_address,
+)
 from ollamactl.quantity import format_duration, format_size
 from ollamactl.units import changes, record, unitfile
 from ollamactl.units.environment import environment
@@ -28,6 +39,7 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
         "description": unitfile.plain(instance.description or ""),
         "after": " ".join(map(unitfile.escape_specifiers, instance.after)),
         "needs_network": _needs_network(instance),
+        "gate": GATE_SERVICE if instance.gated else "",
         "requires": " ".join(map(unitfile.escape_specifiers, instance.requires)),
         "binary": unitfile.escape_exec_path(instance.binary) if own_binary else "",
         "user_name": _user_name(instance, facts),
@@ -52,7 +64,7 @@ def context(instance: Instance, fleet: Fleet, facts: Facts) -> dict[str, object]
 
 def _preload(instance: Instance) -> dict[str, object]:
     """What bash is told: where the server answers, and the models."""
-    words = (dial_address(instance.host), str(instance.port), *instance.preload)
+    words = (dial_address(instance.server_host), str(instance.port), *instance.preload)
     return {"preload": " ".join(words) if instance.preload else ""}
 
 
@@ -74,7 +86,7 @@ def _environment_files(instance: Instance, facts: Facts) -> list[str]:
 
 def _needs_network(instance: Instance) -> bool:
     """An address of the host's own must be there before the server binds it; loopback and the wildcards always are."""
-    address = ipaddress.ip_address(instance.host)
+    address = ipaddress.ip_address(instance.server_host)
     return not (address.is_loopback or address.is_unspecified)
 
 
@@ -152,6 +164,11 @@ def _network(instance: Instance, facts: Facts) -> dict[str, object]:
 
     So neither `allow: [any]` nor `egress: open` leaves anything that it could filter.
     """
+    if instance.gated:
+        return {
+            "network_comment": "# Its network is its own: root and the gate alone reach it, and it reaches nobody",
+            "addresses": " ".join(_LOOPBACK),
+        }
     if instance.egress is Egress.OPEN:
         return {
             "network_comment": "# egress: open, and so `allow` cannot hold: the filter knows no direction",

@@ -7,7 +7,7 @@ that it sees, and a start prunes the blobs of other servers. Booleans are 0 or 1
 import math
 from collections.abc import Iterator
 
-from ollamactl.model import Fleet, Instance, Toggle
+from ollamactl.model import Fleet, Instance, Toggle, address
 from ollamactl.quantity import format_duration
 from ollamactl.units.pins import Pin
 
@@ -44,7 +44,7 @@ def environment(instance: Instance, fleet: Fleet, pin: Pin) -> dict[str, str]:
 
 
 def _variables(instance: Instance, fleet: Fleet, pin: Pin) -> Iterator[tuple[str, str]]:
-    yield "OLLAMA_HOST", instance.listen
+    yield "OLLAMA_HOST", address(instance.server_host, instance.port)
     yield "OLLAMA_MODELS", fleet.models_dir
     yield "OLLAMA_NOPRUNE", "1"
     yield "OLLAMA_NO_CLOUD", "1"

@@ -19,6 +19,7 @@ from ollamactl.model import (
     Instance,
     Limits,
     Network,
+    OnDemand,
     Restart,
     RestartPolicy,
     State,
@@ -44,8 +45,8 @@ def instance_line(instance: Instance) -> str:
         for field in fields(Instance)
         if field.name != "secrets" and getattr(instance, field.name) != getattr(plain, field.name)
     }
-    for group in ("restart", "limits"):
-        if group in values:
+    for group in ("restart", "limits", "on_demand"):
+        if values.get(group):
             values[group] = {k: v for k, v in asdict(values[group]).items() if v is not None}
     return INSTANCE + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
 
@@ -130,6 +131,8 @@ def _frozen(name: str, value: Any) -> Any:
         return Restart(**{**value, "policy": RestartPolicy(value["policy"])})
     if name == "limits":
         return Limits(**value)
+    if name == "on_demand":
+        return OnDemand(**value) if value else None
     if name in ("environment", "digests", "aliases"):
         return tuple((key, text) for key, text in value)
     return tuple(value) if isinstance(value, list) else value

@@ -4,7 +4,7 @@ The template `ollama@.service` holds what all instances share with `hardening: s
 is its own, and takes back what its spec relaxes. For the user's own manager both are weaker: `lacks` says how.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING
 
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, Store
+from ollamactl.model import (
+    GATE_SERVICE,
+    HEAL_SERVICE,
+    HEAL_TIMER,
+    TARGET,
+    TEMPLATE,
+    Fleet,
+    Instance,
+    Store,
+    gate_socket,
+)
 from ollamactl.modelname import ModelName
-from ollamactl.units import changes, healunits, record, secretfile, unitfile
+from ollamactl.units import changes, gateunits, healunits, record, secretfile, unitfile
 from ollamactl.units.dropin import context
 
 if TYPE_CHECKING:
@@ -77,7 +87,20 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
         for unit in (HEAL_SERVICE, HEAL_TIMER):
             path = f"{layout.unit_dir}/{unit}"
             files.append(_text(path, _compiled(unit).render(words), layout.kind(path)))
+    files += _gate(fleet, facts, shared, files)
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _gate(fleet: Fleet, facts: Facts, shared: Mapping[str, object], files: Sequence[File]) -> Iterator[File]:
+    """The sockets that systemd holds for those behind the gate, and the gate itself."""
+    gated = [instance for instance in fleet.instances if instance.gated]
+    for instance in gated:
+        text = _compiled("ollama-gate.socket").render(shared, **gateunits.socket(instance))
+        path = f"{facts.layout.unit_dir}/{gate_socket(instance.name)}"
+        yield _text(path, text, FileKind.SOCKET, instance.name)
+    if gated:
+        text = _compiled(GATE_SERVICE).render(shared, **gateunits.service(fleet, facts, files))
+        yield _text(f"{facts.layout.unit_dir}/{GATE_SERVICE}", text, FileKind.GATE)
 
 
 def lacks(facts: Facts) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
 from ollamactl.model import (
+    ALWAYS_ON,
     Backend,
     Egress,
     Fleet,
@@ -9,6 +10,7 @@ from ollamactl.model import (
     Health,
     Instance,
     Limits,
+    OnDemand,
     Restart,
     RestartPolicy,
     State,
@@ -72,6 +74,32 @@ CASES: dict[str, tuple[Fleet, Facts]] = {
             ),
         ),
         Facts(addresses=("192.168.1.5", "2001:db8::5"), manifests=MODELS),
+    ),
+    "gate": (
+        Fleet(
+            instances=(
+                Instance(name="llama3", port=11434, models=("llama3:latest",), on_demand=OnDemand()),
+                Instance(
+                    name="embed",
+                    port=11435,
+                    host="0.0.0.0",
+                    models=("mistral:7b",),
+                    aliases=(("gpt-4o:latest", "mistral:7b"),),
+                    allow=("10.0.0.0/8",),
+                    on_demand=OnDemand(stop_after=60, unload_after=30, max_wait=10),
+                ),
+                Instance(
+                    name="lan",
+                    port=11436,
+                    host="192.168.1.5",
+                    models=("llama3:latest",),
+                    allow=("any",),
+                    on_demand=ALWAYS_ON,
+                ),
+                Instance(name="open", port=11437, models=("llama3:latest",)),
+            ),
+        ),
+        Facts(manifests=MODELS, program="/usr/bin/ollamactl"),
     ),
     "every-key": (
         Fleet(

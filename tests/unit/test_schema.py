@@ -50,7 +50,7 @@ def test_the_defaults_are_those_of_the_model() -> None:
     def defaults(node: dict[str, Any]) -> dict[str, Any]:
         return (
             {
-                name: defaults(key) if "properties" in key else key["default"]
+                name: defaults(key) if "properties" in key and key["default"] is not None else key["default"]
                 for name, key in node.items()
                 if name not in ("port", "models", "replaces")
             }

@@ -260,13 +260,6 @@ def test_a_rule_that_a_whole_fleet_breaks_is_told_a_hundred_times_at_most() -> N
     assert (len(told), {problem.severity for problem in told}) == (101, {Severity.WARNING})
 
 
-def test_later_keys_are_named_as_such() -> None:
-    text = errors("version: 1\ninstances: {a: {port: 2000, on_demand: {stop_after: 10m}, network: private}}")
-
-    assert "instances.a.on_demand: this version does not support it yet" in text
-    assert "instances.a.network: this version does not support network: private yet" in text
-
-
 def test_locations_reach_the_caller() -> None:
     spec = specfile.load(b"version: 1\ninstances:\n  a: {port: 2000}\n", name="x")
 

@@ -1,0 +1,78 @@
+"""What the templates of the gate and of its sockets are filled with, and what the gate is told of its servers."""
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from ollamactl.facts import Facts
+from ollamactl.files import File, FileKind
+from ollamactl.gate import config
+from ollamactl.gate.config import Behind, GateConfig
+from ollamactl.model import ALWAYS_ON, GATE_SERVICE, LOOPBACK, TARGET, WILDCARDS, Fleet, Instance
+from ollamactl.units import unitfile
+
+_HOMES = ("/home/", "/root/", "/run/user/")
+_LOOPBACKS = ("127.0.0.1/32", "::1/128")
+
+
+def service(fleet: Fleet, facts: Facts, files: Iterable[File]) -> Mapping[str, object]:
+    """Every name that the template of the gate's service uses; `files` are the fleet's others."""
+    return {
+        "target": TARGET,
+        "program": unitfile.escape_exec_path(facts.program),
+        "at_home": facts.program.startswith(_HOMES),
+        "record": config.line(told(fleet, files)),
+    }
+
+
+def told(fleet: Fleet, files: Iterable[File]) -> GateConfig:
+    """What the gate is to know."""
+    prints = _fingerprints(files)
+    return GateConfig(servers=tuple(_behind(each, prints[each.name]) for each in fleet.instances if each.gated))
+
+
+def _behind(instance: Instance, fingerprint: str) -> Behind:
+    asked = instance.on_demand or ALWAYS_ON
+    names = (*instance.models, *(alias for alias, _ in instance.aliases))
+    return Behind(
+        name=instance.name,
+        unit=instance.unit,
+        port=instance.port,
+        binary=instance.binary,
+        models=names,
+        fingerprint=fingerprint,
+        stop_after=asked.stop_after,
+        unload_after=instance.keep_alive if asked.unload_after is None else asked.unload_after,
+        max_wait=asked.max_wait,
+    )
+
+
+def _fingerprints(files: Iterable[File]) -> Mapping[str, str]:
+    """By instance: a digest of all that its server's answers about itself come from."""
+    states: dict[str, hashlib._Hash] = {}
+    for file in files:
+        if file.kind in (FileKind.DROP_IN, FileKind.VIEW, FileKind.SECRETS):
+            state = states.setdefault(file.instance, hashlib.sha256())
+            state.update(f"{file.path}\0{len(file.data)}\0".encode() + file.data)
+    return {name: state.hexdigest()[:16] for name, state in states.items()}
+
+
+def socket(instance: Instance) -> Mapping[str, object]:
+    """Every name that the template of a socket uses."""
+    wild = instance.host in WILDCARDS
+    return {
+        "name": instance.name,
+        "target": TARGET,
+        "service": GATE_SERVICE,
+        # Go listens on IPv6, too, where it is told 0.0.0.0 (net.Listen, "literal unspecified IP address")
+        "listen": f"[::]:{instance.port}" if wild else instance.listen,
+        "both": wild,
+        # The address may come later than the socket
+        "free": not (wild or ipaddress.ip_address(instance.host).is_loopback),
+        "addresses": "" if "any" in instance.allow else " ".join(_reached_from(instance)),
+    }
+
+
+def _reached_from(instance: Instance) -> Iterable[str]:
+    own = () if instance.host in (*WILDCARDS, LOOPBACK, "::1") else (str(ipaddress.ip_network(instance.host)),)
+    return dict.fromkeys((*_LOOPBACKS, *own, *instance.allow))
