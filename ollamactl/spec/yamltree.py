@@ -24,6 +24,8 @@ _UNSAFE = re.compile(
 )
 _SPACES = re.compile("[\xa0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
 """What looks like a space, or like nothing, and is a letter to YAML."""
+_BEGINS = re.compile(r"""\s*["']?([\w-]+)["']?\s*:""")
+"""A line that looks like a key and its value."""
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -141,8 +143,18 @@ class _Builder:
             if value is not word:
                 self.words[path] = word
                 return value
+        if node.last > node.spot[0] and id(node) not in self.hidden:
+            self._holds_no_key(node)
         self._is_safe(word, node.spot, path)
         return word
+
+    def _holds_no_key(self, node: Node) -> None:
+        """A quote that is not closed takes the lines that follow for text, secrets too, which then no rule knows."""
+        for line in range(node.spot[0] + 1, node.last + 1):
+            found = _BEGINS.match(self.text.line(line))
+            if found and self.text.hides(found[1]):
+                hint = "close the quote, or indent what follows as a key"
+                raise self.text.error(f"goes on to line {line + 1}, which begins with {found[1]}:", node.spot, hint)
 
     def _mapping(self, node: Node, path: Path, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}

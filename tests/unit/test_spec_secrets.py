@@ -53,6 +53,15 @@ def test_a_secret_in_brackets_is_not_told(value: str) -> None:
         assert "hunter2" not in told(f"version: 1\ndefaults: {{{key}{value}}}\ninstances: {{a: {{port: 1}}}}\n")
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_secret_in_a_text_whose_quote_is_not_closed_is_not_told(quote: str) -> None:
+    for key in ("secrets", "Secrets", "secerts", "my-secrets"):
+        text = f"{HEAD}    limits: {quote}\n    {key}:\n      A: hunter2\n      B: x{quote}\n    cpus: 3\n"
+        assert "hunter2" not in told(text)
+        assert f"fleet.yaml:5:13: goes on to line 6, which begins with {key}:" in told(text)
+    assert "hunter2" not in told(f"{HEAD}    host: >-\n      x\n      secrets: hunter2\n")
+
+
 def test_a_secret_that_an_alias_brings_is_not_told() -> None:
     text = "version: 1\nx: &x {TOKEN: hunter2}\ninstances:\n  a: {port: 2000, secrets: *x}\n"
     assert "hunter2" not in told(text)
