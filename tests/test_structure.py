@@ -33,7 +33,7 @@ PURE = {
     "facts",
     "files",
     "gate",
-    *below("gate", "body config decide forward hostcheck limits message"),
+    *below("gate", "body budget config decide forward hostcheck limits message"),
     "generation",
     "healing",
     "inventory",
