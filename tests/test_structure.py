@@ -109,7 +109,7 @@ EDGE = {
     "doctor.places",
     "doctor.services",
     "drain",
-    *below("gate", "backend client clock descriptors exchange gate units waking"),
+    *below("gate", "backend client clock descriptors dialing exchange gate units waking"),
     "healing.memory",
     "healing.pulse",
     "history",

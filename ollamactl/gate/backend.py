@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from ollamactl.gate import forward
 from ollamactl.gate.body import Body, Chunked, Counted, Endless
 from ollamactl.gate.clock import NEVER, Clock
+from ollamactl.gate.dialing import Dialer
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import AnswerHead, Malformed, RequestHead, head_end, read_answer
 
@@ -170,12 +171,12 @@ def _body(head: AnswerHead, method: bytes) -> Body:
 class Pool:
     """The connections to one server."""
 
-    def __init__(self, address: tuple[str, int], clock: Clock, limits: Limits) -> None:
+    def __init__(self, dialer: Dialer, clock: Clock, limits: Limits) -> None:
         self.limits = limits
-        host, port = address
+        host, port = dialer.address
         self.host = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         """What the server is told as Host."""
-        self._address = address
+        self._dialer = dialer
         self._clock = clock
         self._idle: list[Backend] = []
 
@@ -212,21 +213,18 @@ class Pool:
 
     async def _connect(self, taker: Taker) -> None:
         loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.setblocking(False)
             async with asyncio.timeout(self.limits.connect_seconds):
-                await loop.sock_connect(sock, self._address)
-            _, backend = await loop.create_connection(lambda: Backend(self, sock), sock=sock)
+                sock = await self._dialer.dial()
+            try:
+                _, backend = await loop.create_connection(lambda: Backend(self, sock), sock=sock)
+            except BaseException:
+                sock.close()
+                raise
         except TimeoutError:
-            sock.close()
             taker.unreachable(f"it accepts no connection within {self.limits.connect_seconds:g} s")
         except OSError as error:
-            sock.close()
             taker.unreachable(os.strerror(error.errno).lower() if error.errno else str(error))
-        except BaseException:
-            sock.close()
-            raise
         else:
             backend.taker = taker
             taker.attach(backend)

@@ -11,6 +11,7 @@ from ollamactl.gate import descriptors
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.dialing import Direct, Inside
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.units import ManagerUnits
@@ -51,7 +52,8 @@ async def serve() -> None:
     for name, sockets in passed.items():
         unit = unit_name(name)
         address = _address(unit, await units.server_host(unit))
-        pool, waker = Pool(address, clock, limits), Waker(unit, address, units, _MAX_WAIT)
+        dialer = Inside(unit, address, units) if await units.private_network(unit) else Direct(address)
+        pool, waker = Pool(dialer, clock, limits), Waker(unit, dialer, units, _MAX_WAIT)
         for sock in sockets:
             listener = Listener(loopback=_is_loopback(sock), own=own)
             doors.append(Door(pool, clock, listener, waker))

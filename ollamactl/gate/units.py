@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ollamactl.errors import HostError
 from ollamactl.host.systemd import Manager
@@ -27,6 +27,14 @@ class ManagerUnits:
     async def hopeless(self, unit: str) -> str:
         """Failed, or neither running nor about to."""
         return await self._ask(lambda manager: self._hopeless(manager, unit))
+
+    async def main_pid(self, unit: str) -> int:
+        """MainPID, which is 0 where it does not run."""
+        return int(await self._ask(lambda manager: _told(manager, unit, "MainPID", "u")))
+
+    async def private_network(self, unit: str) -> bool:
+        """Whether it has a network of its own (PrivateNetwork)."""
+        return bool(await self._ask(lambda manager: _told(manager, unit, "PrivateNetwork", "b")))
 
     async def server_host(self, unit: str) -> str:
         """The value of OLLAMA_HOST that the unit gives its server, or nothing."""
@@ -59,3 +67,8 @@ class ManagerUnits:
         if (state is None or state.active is Active.INACTIVE) and unit not in manager.jobs():
             return f"{unit} was not started; see systemctl status {unit}"
         return ""
+
+
+def _told(manager: Manager, unit: str, name: str, kind: str) -> Any:
+    """One property of a service."""
+    return manager.details(manager.object_path(unit), {name: ("Service", kind)})[name]

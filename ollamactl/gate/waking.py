@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from ollamactl.errors import HostError, NotPermitted
+from ollamactl.gate.dialing import Dialer
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _LATE = 0.005, 0.1, 0.05
 """Seconds between two tries to reach it, and how much of the time it took they may add: a twentieth."""
@@ -36,12 +37,12 @@ class Waiter(Protocol):
 class Waker:
     """One server's way from asleep to awake."""
 
-    def __init__(self, unit: str, address: tuple[str, int], units: Units, max_wait: float) -> None:
+    def __init__(self, unit: str, dialer: Dialer, units: Units, max_wait: float) -> None:
         """`max_wait` in seconds is for each waiter; the start itself has none, but for its unit's."""
         self.unit = unit
         self.is_awake = False
         """As far as is known: nobody has found it otherwise since it answered."""
-        self._address = address
+        self._dialer = dialer
         self._units = units
         self._max_wait = max_wait
         self._waiting: dict[Waiter, asyncio.TimerHandle] = {}
@@ -62,6 +63,7 @@ class Waker:
     def slept(self) -> None:
         """The server was found not to listen."""
         self.is_awake = False
+        self._dialer.forget()
 
     def _late(self, waiter: Waiter) -> None:
         del self._waiting[waiter]
@@ -99,7 +101,7 @@ class Waker:
     async def _asked(self) -> bool:
         """Whether it gives an answer, whichever. It may take its time once it listens: it looks for cards then."""
         try:
-            reader, writer = await asyncio.open_connection(*self._address)
+            reader, writer = await asyncio.open_connection(sock=await self._dialer.dial())
         except OSError:
             return False
         try:

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 
 from ollamactl.errors import NotPermitted
 from ollamactl.healing.signs import Life, RunnerSigns, Signs
-from ollamactl.host import listeners, runners, vitals
+from ollamactl.host import listeners, netns, runners, vitals
 from ollamactl.host.runners import Runner
 from ollamactl.model import Instance, address
 from ollamactl.observed import Active, UnitState
@@ -81,6 +81,8 @@ def signs(instance: Instance, unit: UnitState) -> Signs:
 
 def _server(instance: Instance, pid: int) -> tuple[Life, str, Mapping[str, ModelSize]]:
     host, port, inside = instance.server_host, instance.port, pid if instance.gated else None
+    if inside and netns.is_own(inside):  # where its port is the gate's
+        return Life.SILENT, "it has no network of its own, or not yet", {}
     try:
         with probe.Server(host, port, timeout=_HTTP_SECONDS, inside=inside) as server:
             server.version()

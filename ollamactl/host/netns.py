@@ -38,14 +38,18 @@ class Namespace:
         """Lets go of it."""
         os.close(self._fd)
 
+    def is_own(self) -> bool:
+        """Whether it is the one of the calling thread."""
+        return os.path.samestat(os.fstat(self._fd), Path(_OWN).stat())
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """The calling thread is in it. Raises NotPermitted without CAP_SYS_ADMIN."""
+        if self.is_own():
+            yield
+            return
         own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if os.path.sameopenfile(own, self._fd):
-                yield
-                return
             try:
                 _setns()(self._fd)
             except OSError as error:
@@ -92,6 +96,14 @@ def shared(pid: int, proc: Path = _PROC) -> bool:
     except OSError:
         theirs = {each.inode for each in listeners.read(proc / str(pid))}
         return not theirs or not theirs.isdisjoint(each.inode for each in listeners.read(proc))
+
+
+def is_own(pid: int) -> bool:
+    """Whether the process is surely in our namespace, as one is that systemd has just made for a server of another."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/ns/net", _OWN)
+    except OSError:
+        return False
 
 
 def _open(pid: int, proc: Path) -> int:

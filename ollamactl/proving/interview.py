@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ollamactl.errors import NotPermitted
+from ollamactl.host import netns
 from ollamactl.model import Instance
 from ollamactl.proving import probe
 from ollamactl.proving.proof import Answers, ModelSize
@@ -182,9 +183,12 @@ def _inside(question: _Question) -> int | None:
     """The process in whose network namespace it is to be asked. Raises Unreachable."""
     if not question.instance.gated:
         return None
-    if pid := question.pid():
-        return pid
-    raise probe.Unreachable("no process of its unit runs")
+    pid = question.pid()
+    if not pid:
+        raise probe.Unreachable("no process of its unit runs")
+    if netns.is_own(pid):  # where its port is the gate's
+        raise probe.Unreachable("it has no network of its own, or not yet")
+    return pid
 
 
 def _loaded(server: probe.Server) -> dict[str, ModelSize]:

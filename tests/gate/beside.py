@@ -13,6 +13,7 @@ import h11
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.dialing import Direct
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 from tests.lab import web
@@ -161,7 +162,7 @@ async def through_both(cases: Sequence[Case], scratch: Path) -> list[tuple[list[
         servers += [server, await asyncio.start_unix_server(by_nginx, scratch / f"s{number}")]
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(str(scratch / f"g{number}"))
-        await Door(Pool(server.sockets[0].getsockname(), clock, Limits()), clock, Listener()).open(sock)
+        await Door(Pool(Direct(server.sockets[0].getsockname()), clock, Limits()), clock, Listener()).open(sock)
     async with nginx(len(cases), scratch):
         got = await asyncio.gather(
             *(ask(f"{scratch}/{by}{number}", case) for number, case in enumerate(cases) for by in "gn")

@@ -7,6 +7,7 @@ import sys
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.dialing import Direct
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 
@@ -17,7 +18,7 @@ async def main(port: int, *servers: int) -> None:
     for number, server in enumerate(servers):
         sock = socket.create_server(("127.0.0.1", port + number), backlog=4096)
         sock.setblocking(False)
-        await Door(Pool(("127.0.0.1", server), clock, limits), clock, Listener(loopback=True)).open(sock)
+        await Door(Pool(Direct(("127.0.0.1", server)), clock, limits), clock, Listener(loopback=True)).open(sock)
     await asyncio.Event().wait()
 
 

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from ollamactl.gate.dialing import Direct
 from ollamactl.gate.limits import Limits
 from tests.gate.world import Served, run, world
 
@@ -235,7 +236,7 @@ def test_errors_are_told_as_ollama_does() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             free = taken.getsockname()
         async with world() as here:
-            here.door.pool._address = free
+            here.door.pool._dialer = Direct(free)
             head, _, body = (await here.ask(LAST)).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
             assert "cannot be reached: connection refused" in json.loads(body)["error"]

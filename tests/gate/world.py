@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.dialing import Direct
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.waking import Waker
@@ -170,11 +171,11 @@ async def world(
     waker = None
     if sleeping:
         address = sleeping.place(accept)
-        waker = Waker("ollama@x.service", address, sleeping, sleeping.max_wait)
+        waker = Waker("ollama@x.service", Direct(address), sleeping, sleeping.max_wait)
     else:
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
-    door = Door(Pool(address, clock, limits or Limits()), clock, Listener(), waker)
+    door = Door(Pool(Direct(address), clock, limits or Limits()), clock, Listener(), waker)
     listener = socket.create_server(("127.0.0.1", 0))
     made = World(port=listener.getsockname()[1], door=door)
     await door.open(listener)

@@ -20,25 +20,10 @@ from ollamactl.proving import probe
 from ollamactl.proving.interview import Interviewer
 from ollamactl.proving.proof import Answers, CheckKind, Expected
 from ollamactl.proving.verify import Subject, prove
+from tests.unit.network import NEEDS_NETWORKS, server_inside
 from tests.unit.server import free_port, instance, saying, talking
 
-ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{"version":"in"}'
-OTHER = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-INSIDE = f"""
-import socket, sys
-server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-print(flush=True)
-while True:
-    client, _ = server.accept()
-    asked = client.recv(4096)
-    client.sendall({ANSWER!r} if b"/version" in asked else {OTHER!r})
-    client.close()
-"""
-TRY = ["unshare", "--net", "ip", "link", "set", "lo", "up"]
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or subprocess.run(TRY, capture_output=True, check=False).returncode != 0,
-    reason="makes network namespaces, which needs root",
-)
+pytestmark = NEEDS_NETWORKS
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +35,8 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def inner(port: int) -> Iterator[int]:
     """The process of a server that has a loopback of its own."""
-    up = 'ip link set lo up && exec "$@"'
-    command = ["unshare", "--net", "sh", "-c", up, "sh", sys.executable, "-c", INSIDE, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
+    with server_inside(port) as process:
         yield process.pid
-        process.kill()
 
 
 def network(of: str) -> int:
