@@ -18,12 +18,11 @@ from ollamactl.model import Fleet
 from ollamactl.modelname import ModelName
 from ollamactl.planning.plan import Step
 from ollamactl.protocols import Tell
-from ollamactl.pulling import server, staging, unit
+from ollamactl.pulling import offer, server, staging, unit
 from ollamactl.pulling.identity import Key
 from ollamactl.pulling.making import make
 from ollamactl.pulling.moment import Moment, Phase, PullError, Watch, ignore
 from ollamactl.pulling.recipe import read_recipe
-from ollamactl.quantity import shown_size
 from ollamactl.workflow import Applied
 
 PATIENCE = 120.0
@@ -62,7 +61,10 @@ def pull(
         there = store.read(Path(models_dir), wanted=names)
         place.fill(_damaged(models_dir, there.values()))
         try:
-            with serve() as api:
+            asked = [(name.short, _url(name, fleet)) for name in names if name.short not in own]
+            with serve(asked) as api:
+                offers = api.offers()
+                offer.check(offers.values(), lacks=place.lacks, free=place.free(), where=place.beside, watch=watch)
 
                 def one(name: ModelName) -> Pulled:
                     if name.short in own:
@@ -104,7 +106,7 @@ def pull(
             place.tidy()
 
 
-_Serve = Callable[[], AbstractContextManager[server.Server]]
+_Serve = Callable[[Sequence[tuple[str, str]]], AbstractContextManager[server.Server]]
 
 
 @contextmanager
@@ -116,10 +118,10 @@ def _puller(host: Host, fleet: Fleet, tell: Tell) -> Iterator[tuple[staging.Stag
     except OSError as error:  # a link that its owner exchanges at this moment
         raise translate(error, "look up", f"{fleet.models_dir}/blobs") from error
 
-    def serve() -> AbstractContextManager[server.Server]:
+    def serve(asked: Sequence[tuple[str, str]]) -> AbstractContextManager[server.Server]:
         tell("", "starting a server to pull with")
         folder, known = f"{host.layout.run_dir}/pull", Key(folder=host.layout.identity)
-        return server.running(host.manager, fleet.binary, fleet.pull, place, blobs, folder, known)
+        return server.running(host.manager, fleet.binary, fleet.pull, place, blobs, folder, known, asked)
 
     with (
         interrupt.heard(),
@@ -138,7 +140,7 @@ def key(host: Host, fleet: Fleet, tell: Tell) -> tuple[Key, bool]:
     fleet = replace(fleet, pull=replace(fleet.pull, identity=True))
     with _puller(host, fleet, tell) as (place, serve):
         try:
-            with serve():
+            with serve(()):
                 return found, True
         finally:
             place.tidy()
@@ -215,11 +217,13 @@ def _is_of(data: bytes, said: set[str]) -> bool:
 def _fits(moment: Moment, place: staging.Staging) -> None:
     needed, free = moment.total - moment.completed, place.free()
     if needed > free:
-        raise PullError(
-            f"{moment.model} does not fit: a layer needs {shown_size(needed)} more, and {place.beside} has "
-            f"{shown_size(free)} left",
-            hint=f"make room: df -h {place.beside}",
-        )
+        raise offer.does_not_fit([moment.model], needed, free, place.beside)
+
+
+def _url(name: ModelName, fleet: Fleet) -> str:
+    """Of a model's manifest."""
+    scheme = "http" if name.host in fleet.pull.insecure else "https"
+    return f"{scheme}://{name.host}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
 
 
 def _damaged(models_dir: str, manifests: Iterable[Manifest]) -> set[str]:

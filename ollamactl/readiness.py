@@ -7,6 +7,7 @@ from ollamactl.compiled import Compiled
 from ollamactl.errors import Problem, Severity
 from ollamactl.host import binary, envfiles, program, space, store
 from ollamactl.host.observe import Host
+from ollamactl.model import Fleet
 from ollamactl.observed import Observed
 from ollamactl.planning import heed, precheck
 from ollamactl.planning.plan import Plan, StepKind
@@ -24,6 +25,7 @@ def problems(
     found += heed.problems(observed, plan)
     found += _store(host, compiled, scope, pulling=pulling)
     found += _room(host, plan)
+    found += _models(host, fleet, plan)
     if not host.offline:
         for path in sorted({instance.binary for instance in fleet.instances}):
             exposure = None if host.user else binary.exposure(path)
@@ -56,6 +58,13 @@ def _store(host: Host, compiled: Compiled, scope: Collection[str], *, pulling: b
         # An image may get its models later; the units are right without them.
         return [replace(problem, severity=Severity.WARNING) for problem in found]
     return found
+
+
+def _models(host: Host, fleet: Fleet, plan: Plan) -> Iterable[Problem]:
+    """Whether what is to be pulled and made has room, as far as that shows without asking anybody."""
+    coming = plan.of(StepKind.PULL, StepKind.CREATE)
+    if coming and not host.offline:
+        yield from filter(None, [space.models(fleet.models_dir, [(step.subject, step.size) for step in coming])])
 
 
 def _room(host: Host, plan: Plan) -> Iterable[Problem]:

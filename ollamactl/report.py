@@ -88,6 +88,8 @@ def plan_data(plan: Plan, *, diff: bool = False) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "step": str(step.kind), "subject": step.subject, "cause": step.cause, "instance": step.instance
         }  # fmt: skip
+        if step.kind in (StepKind.PULL, StepKind.CREATE):
+            row["size"] = step.size
         if diff and step.kind in (StepKind.WRITE, StepKind.REMOVE):
             row["before"], row["after"] = _shown(step)
         rows.append(row)

@@ -52,7 +52,7 @@ PURE = {
     "proving",
     *below("proving", "judge lastwords proof"),
     "pulling",
-    *below("pulling", "choice meter modelfile moment unit"),
+    *below("pulling", "choice meter modelfile moment offer unit"),
     "quantity",
     "report",
     "result",
@@ -153,7 +153,7 @@ EDGE = {
     "proving.interview",
     "proving.probe",
     "proving.verify",
-    *below("pulling", "folders identity making recipe server staging"),
+    *below("pulling", "asking folders identity making recipe server staging"),
     "spec.source",
 }
 """What touches the host, each one side of it."""

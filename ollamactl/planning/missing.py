@@ -22,6 +22,10 @@ class Recipe(Protocol):
     def base(self) -> ModelName | None:
         """The model that it is made from; None where that is a file."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes of the disk."""
+
     def stale(self, made: Manifest | None) -> str:
         """Why it is to be made (again), in words; empty where it is as the spec says."""
 
@@ -49,7 +53,7 @@ def steps(
             yield Step(kind=StepKind.PULL, subject=base, cause=f"{recipe.model} is made from it")
     yield from _pulls(declared, facts, made)
     for recipe, why in stale:
-        yield Step(kind=StepKind.CREATE, subject=recipe.model, cause=why)
+        yield Step(kind=StepKind.CREATE, subject=recipe.model, cause=why, size=recipe.size)
 
 
 def _pulls(declared: Declared, facts: Facts, made: Collection[str]) -> Iterable[Step]:

@@ -57,6 +57,8 @@ class Step:
     """Of somebody else's service: the links that go or come back, path -> target (DISABLE, ENABLE)."""
     group: str = ""
     """The same for all that go down together, because one requires the other (STOP, RESTART); empty for one alone."""
+    size: int | None = None
+    """Bytes that a model takes of the disk (CREATE); None where only its registry knows (PULL)."""
 
     @property
     def changes(self) -> bool:

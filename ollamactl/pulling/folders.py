@@ -1,5 +1,6 @@
 """Files and folders below folders that are held open, and reached by no link: they may belong to somebody else."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -112,3 +113,28 @@ def empty(at: int) -> None:
             os.rmdir(name, dir_fd=at)
         else:
             os.unlink(name, dir_fd=at)
+
+
+def copy(source: int, size: int, at: int, name: str, uid: int) -> None:
+    """Copies an open file to a new one of a user's, in the kernel, which shares what the file system can share."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open("new", flags, 0o644, dir_fd=at)
+    try:
+        done = 0
+        while done < size:
+            try:
+                count = os.copy_file_range(source, fd, size - done, done, done)
+            except OSError as error:
+                if done or error.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+                break
+            if not count:
+                break
+            done += count
+        while done < size and (count := os.sendfile(fd, source, done, size - done)):
+            done += count
+        os.fchmod(fd, 0o644)
+        give(fd, (uid, -1))
+    finally:
+        os.close(fd)
+    os.rename("new", name, src_dir_fd=at, dst_dir_fd=at)

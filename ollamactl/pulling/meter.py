@@ -32,6 +32,8 @@ class Meter:
 
     def line(self, moment: Moment, now: float) -> str:
         """What to say at this moment (`now` in seconds of any clock that runs on); often nothing."""
+        if moment.phase is Phase.SIZE:
+            return f"{moment.model}: {shown_size(moment.total)} to come"
         if moment.phase is not Phase.PULLING:
             words = f"{moment.model}: {_WORDS.get(moment.phase, moment.words)}"
             if moment.phase is Phase.DONE and moment.total:

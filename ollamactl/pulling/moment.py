@@ -15,6 +15,8 @@ from ollamactl.errors import HostError
 class Phase(StrEnum):
     """Where a pull stands."""
 
+    SIZE = "size"
+    """How much of a model is to come, before anything of it does."""
     ASKING = "asking"
     """The registry, for the manifest."""
     PULLING = "pulling"
@@ -35,7 +37,7 @@ class Moment:
     digest: str = ""
     """Of the layer (PULLING)."""
     total: int = 0
-    """Bytes of the layer."""
+    """Bytes of the layer (PULLING), or of all that is to come (SIZE)."""
     completed: int = 0
     words: str = ""
     """What else was said."""

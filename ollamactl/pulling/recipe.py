@@ -37,6 +37,8 @@ class Recipe:
     files: tuple[str, ...] = ()
     """Absolute paths of what FROM names."""
     adapters: tuple[str, ...] = ()
+    size: int = 0
+    """Bytes of all those files, which are copied; what another model gives to it is there."""
     marks: Mapping[str, str] | None = None
     """What it is made from, each with what changes when that does; None where it cannot be said yet."""
     problem: str = ""
@@ -96,7 +98,7 @@ def read_recipe(model: str, path: str, models_dir: Path, *, spec: str) -> Recipe
         why = "is not text" if isinstance(error, UnicodeDecodeError) else str(error)
         return Recipe(model=model, path=path, problem=why)
     found = {"the Modelfile": hashlib.sha256(data).hexdigest()}
-    base, files = None, []
+    base, files, size = None, [], 0
     try:
         for source in read.sources:
             place = _place(source, path)
@@ -113,12 +115,15 @@ def read_recipe(model: str, path: str, models_dir: Path, *, spec: str) -> Recipe
                 raise ValueError(f"{place} is no file: make a GGUF file of it (llama.cpp's convert_hf_to_gguf)")
             if why := _withheld(place, about, spec):
                 raise ValueError(f"{place}: {why}")
+            size += about.st_size
             found[place] = f"{about.st_size}-{about.st_mtime_ns}"
     except OSError as error:
         return Recipe(model=model, path=path, problem=f"{error.filename}: {(error.strerror or '').lower()}")
     except ValueError as error:
         return Recipe(model=model, path=path, problem=str(error))
-    recipe = Recipe(model=model, path=path, read=read, base=base, files=tuple(files), adapters=adapters, marks=found)
+    recipe = Recipe(
+        model=model, path=path, read=read, base=base, files=tuple(files), adapters=adapters, size=size, marks=found
+    )
     if base is None:
         return recipe
     there = store.read(models_dir, wanted=[base]).get(base.short)

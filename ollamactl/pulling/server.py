@@ -4,12 +4,15 @@
 import http.client
 import os
 import random
+import select
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from ollamactl.errors import HostError
@@ -18,14 +21,16 @@ from ollamactl.host.oserrors import translate
 from ollamactl.model import Pull
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.protocols import Job, JobDone
-from ollamactl.pulling import unit
+from ollamactl.pulling import asking, unit
 from ollamactl.pulling.identity import Key
 from ollamactl.pulling.moment import Moment, Phase, PullError, read, stalled
+from ollamactl.pulling.offer import Offer, offered
 from ollamactl.pulling.staging import Staging
 from ollamactl.units.unitfile import quote_env_file
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_OFFER_SECONDS = 30.0
 _PAUSE = 0.01
 _SETTLE_SECONDS = 2.0
 """How long Ollama may take to write down how far it came, once its client has gone (downloadChunk)."""
@@ -49,9 +54,17 @@ class Manager(Protocol):
 class Server:
     """The API of the server that pulls."""
 
-    def __init__(self, address: str, port: int, staging: Staging, uid: int) -> None:
+    def __init__(self, address: str, port: int, staging: Staging, uid: int, said: int) -> None:
         self.address, self.port, self.uid = address, port, uid
-        self._staging = staging
+        self._staging, self._said = staging, said
+
+    def offers(self) -> Mapping[str, Offer]:
+        """What registries have, of those models that they told of in time; nothing is fetched for that."""
+        until, data = time.monotonic() + _OFFER_SECONDS, b""
+        while not (b"\n" + data).endswith(b"\n\n") and (left := until - time.monotonic()) > 0:
+            if select.select([self._said], [], [], left)[0]:
+                data += os.read(self._said, 1 << 16)
+        return {offer.model: offer for line in data.splitlines() if (offer := offered(line))}
 
     def pull(self, model: str, *, insecure: bool, patience: float) -> Generator[Moment, None, None]:
         """Pulls a model and tells each moment; ends with DONE.
@@ -108,9 +121,18 @@ _LOG = "its log: journalctl -u ollamactl-pull"
 
 @contextmanager
 def running(
-    manager: Manager, binary: str, settings: Pull, staging: Staging, blobs: str, folder: str, key: Key
+    manager: Manager,
+    binary: str,
+    settings: Pull,
+    staging: Staging,
+    blobs: str,
+    folder: str,
+    key: Key,
+    asked: Sequence[tuple[str, str]] = (),
 ) -> Iterator[Server]:
-    """The server while the block runs; `folder` is made for its pipe and its variables, and removed.
+    """The server while the block runs; `folder` is made for its pipes and its variables, and removed.
+
+    `asked` are the models of which registries are asked what they have (`Server.offers`), with their manifests' URLs.
 
     `key` is what registries know it by, where the settings want one to stay; it is made where there is none.
 
@@ -119,18 +141,20 @@ def running(
     user, places = manager.user, unit.Places(folder=folder)
     _stop(manager)  # one whose ollamactl was killed takes its last seconds
     address, port = _address()
-    life = _lay_out(places, staging, blobs, binary, _variables(places, settings, staging, address, port, user))
+    life, said = _lay_out(places, staging, blobs, binary, _variables(places, settings, staging, address, port, user))
     try:
         if settings.identity:
             key.lend(places.home)
-        _start(unit.command(places, binary, user=user, key=settings.identity))
+        python = _python(user=user)
+        _start(unit.command(places, binary, user=user, key=settings.identity, python=python, asked=asked))
         _wait(manager, address, port)
         if settings.identity:
             key.keep(places.home)
-        yield Server(address, port, staging, _user(manager))
+        yield Server(address, port, staging, _user(manager), said)
     finally:
         _stop(manager)
         os.close(life)
+        os.close(said)
         with suppress(OSError):
             shutil.rmtree(folder)
 
@@ -163,8 +187,16 @@ def _variables(
     }
 
 
-def _lay_out(places: unit.Places, staging: Staging, blobs: str, binary: str, variables: Mapping[str, str]) -> int:
-    """The folder; returns the end of the pipe that keeps the unit alive."""
+def _python(*, user: bool) -> str:
+    """A Python that the unit sees; empty where there is none."""
+    found = (os.path.realpath(sys.executable), "/usr/bin/python3")
+    return next((path for path in found if os.access(path, os.X_OK) and (user or not unit.hidden(path))), "")
+
+
+def _lay_out(
+    places: unit.Places, staging: Staging, blobs: str, binary: str, variables: Mapping[str, str]
+) -> tuple[int, int]:
+    """The folder; returns the pipe that keeps the unit alive, and the one by which it answers."""
     try:
         atomic.make_folders(os.path.dirname(places.folder))  # noqa: PTH120
         with suppress(FileNotFoundError):
@@ -179,9 +211,13 @@ def _lay_out(places: unit.Places, staging: Staging, blobs: str, binary: str, var
             os.symlink(target, link)
         os.mkdir(places.temporary, 0o700)
         text = "".join(f"{quote_env_file(name, value)}\n" for name, value in variables.items())
-        atomic.write([atomic.Write(places.environment, text.encode(), 0o600)])
-        os.mkfifo(places.life, 0o600)
-        return os.open(places.life, os.O_RDWR | os.O_CLOEXEC)
+        program = Path(asking.__file__).read_bytes()
+        atomic.write([
+            atomic.Write(places.environment, text.encode(), 0o600), atomic.Write(places.asking, program, 0o644),
+        ])  # fmt: skip
+        for pipe in (places.life, places.said):
+            os.mkfifo(pipe, 0o600)
+        return os.open(places.life, os.O_RDWR | os.O_CLOEXEC), os.open(places.said, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise translate(error, "lay out a pull", places.folder) from error
 

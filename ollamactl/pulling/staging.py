@@ -7,7 +7,6 @@ link: the store may belong to another user, who must not lead root anywhere.
 """
 
 # ruff: noqa: PTH116, PTH120, PTH208
-import errno
 import os
 import re
 import stat
@@ -81,6 +80,17 @@ class Staging:
                 found.add((name, os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False).st_mtime_ns))
         return frozenset(found)
 
+    def lacks(self, digest: str, size: int) -> int:
+        """How many bytes of a blob are still to come: neither in the store, nor in what a pull left."""
+        name = digest.replace(":", "-", 1)
+        for folder, there in (("store", name), ("blobs", name), ("blobs", f"{name}-partial")):
+            with suppress(OSError):
+                about = os.stat(there, dir_fd=self._at[folder], follow_symlinks=folder == "store")
+                # What is not whole is as long as the whole, with holes
+                if has := about.st_blocks * 512 if there != name else size * (about.st_size == size):
+                    return max(size - has, 0)
+        return size
+
     def free(self) -> int:
         """Bytes that others than root may still write."""
         about = os.fstatvfs(self._at["blobs"])
@@ -116,7 +126,7 @@ class Staging:
                     why = "only its owner may read it, and a model's parts are everybody's to read"
                     raise HostError(f"{path}: {why}", hint=f"if it may be so: sudo chmod o+r {path}")
                 digest = folders.digest(file)
-                self._copy(file.fileno(), about.st_size, f"sha256-{digest}", uid)
+                folders.copy(file.fileno(), about.st_size, self._at["blobs"], f"sha256-{digest}", uid)
         except OSError as error:
             raise translate(error, "copy", path) from error
         return f"sha256:{digest}"
@@ -130,35 +140,11 @@ class Staging:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._at["store"])
             try:
-                self._copy(fd, os.fstat(fd).st_size, name, uid)
+                folders.copy(fd, os.fstat(fd).st_size, self._at["blobs"], name, uid)
             finally:
                 os.close(fd)
         except OSError as error:
             raise translate(error, "copy", f"{self.beside}/blobs/{name}") from error
-
-    def _copy(self, source: int, size: int, name: str, uid: int) -> None:
-        """In the kernel, which shares what the file system can share."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open("new", flags, 0o644, dir_fd=self._at["blobs"])
-        try:
-            done = 0
-            while done < size:
-                try:
-                    count = os.copy_file_range(source, fd, size - done, done, done)
-                except OSError as error:
-                    if done or error.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                        raise
-                    break
-                if not count:
-                    break
-                done += count
-            while done < size and (count := os.sendfile(fd, source, done, size - done)):
-                done += count
-            os.fchmod(fd, 0o644)
-            folders.give(fd, (uid, -1))
-        finally:
-            os.close(fd)
-        os.rename("new", name, src_dir_fd=self._at["blobs"], dst_dir_fd=self._at["blobs"])
 
     def manifest(self, name: ModelName) -> bytes:
         """What the server wrote for a model. Raises HostError where it did not."""

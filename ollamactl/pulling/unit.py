@@ -4,7 +4,8 @@ It is hardened as `ollama@.service` is (a test compares the two), with two diffe
 a folder to write to. That is no part of the store, which it can only read.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 UNIT = "ollamactl-pull.service"
@@ -15,14 +16,18 @@ MODELS = "/run/ollamactl-pull/models"
 BLOBS = "/run/ollamactl-pull/blobs"
 """Where it sees the blobs of the store, read-only."""
 _HOME = "/run/ollamactl-pull/home"
+_ASKING = "/run/ollamactl-pull/asking.py"
 _PROGRAM = "/run/ollamactl-pull/bin/ollama"
 _LIBRARIES = "/run/ollamactl-pull/lib/ollama"
 _HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp")  # noqa: S108  names of what the unit does not see
 
-_LIFE = 'exec 3<&0; { cat <&3; sleep 2; kill $$; } & exec "$0" serve 3<&- </dev/null'
+_SCRIPT = (
+    'exec 3<&0; { cat <&3; sleep 2; kill $$; } & { "$@" 3<&- </dev/null; echo; } & exec "$0" serve 3<&- </dev/null >&2'
+)
 """Standard input is a pipe that ollamactl holds open: it ends with ollamactl, whatever ends that, and the server too.
 
-Two seconds later, in which Ollama writes down how far each part has come, since its client has gone.
+Two seconds later, in which Ollama writes down how far each part has come, since its client has gone. Standard output is
+a pipe to ollamactl, for the program that asks how large models are; an empty line ends what that has to say.
 """
 
 COMMON = (
@@ -88,6 +93,16 @@ class Places:
         return f"{self.folder}/life"
 
     @property
+    def said(self) -> str:
+        """A pipe from the program that asks how large models are."""
+        return f"{self.folder}/said"
+
+    @property
+    def asking(self) -> str:
+        """That program."""
+        return f"{self.folder}/asking.py"
+
+    @property
     def environment(self) -> str:
         """A file of variables."""
         return f"{self.folder}/environment"
@@ -140,27 +155,36 @@ def home(places: Places, *, user: bool, key: bool) -> str:
     return places.temporary if user else "/tmp"  # noqa: S108  a /tmp of the unit's own
 
 
-def command(places: Places, binary: str, *, user: bool, key: bool) -> list[str]:
-    """The words of systemd-run."""
+def command(
+    places: Places, binary: str, *, user: bool, key: bool, python: str = "", asked: Sequence[tuple[str, str]] = ()
+) -> list[str]:
+    """The words of systemd-run.
+
+    `asked` are names of models, each with the URL of its manifest, for which a Python of the system's is to ask.
+    """
     manager = ["--user"] if user else []
     words = ["systemd-run", *manager, "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"]
     words += ["--description=Pull models for the Ollama fleet"]
     seen = _PROGRAM if hidden(binary) and not user else binary
     properties = _properties(places, binary, user=user, key=key)
     # The manager puts variables in the place of $NAME, and one $ in that of two (systemd.service(5), Command lines)
-    script = ["/bin/sh", "-c", _LIFE, seen]
+    script = ["/bin/sh", "-c", _SCRIPT, seen]
+    if python and asked:
+        script += [python, "-ISB", places.asking if user else _ASKING, json.dumps(asked)]
     return [*words, *(f"--property={each}" for each in properties), *(each.replace("$", "$$") for each in script)]
 
 
 def _properties(places: Places, binary: str, *, user: bool, key: bool) -> Iterator[str]:
     yield from COMMON
     yield f"StandardInput=file:{places.life}"
+    yield f"StandardOutput=file:{places.said}"
+    yield "StandardError=journal"
     yield f"EnvironmentFile={places.environment}"
     if user:
         return
     yield from SYSTEM
     yield f"BindPaths={places.models}:{MODELS}"
-    yield f"BindReadOnlyPaths={places.blobs}:{BLOBS}"
+    yield f"BindReadOnlyPaths={places.blobs}:{BLOBS} {places.asking}:{_ASKING}"
     if key:
         yield f"BindPaths={places.home}:{_HOME}"
     if hidden(binary):

@@ -60,9 +60,10 @@ def test_apply_pulls_what_is_missing_and_a_newer_version_restarts_only_who_serve
 
     assert (refused.code, refused.hints) == (1, [f"pull it: sudo ollamactl pull {TINY}"])
     assert [step for step in plan.steps if step.startswith("pull")] == [f"pull {TINY}: one declares it"]
+    assert any(note.startswith(f"of {TINY} the registry tells the size") for note in plan.notes)
     assert plan.steps[0] == ran.steps[0]
     phases = [json.loads(line)["phase"] for line in ran.stderr.splitlines()]
-    assert (phases[0], phases[-1]) == ("asking", "done")
+    assert (phases[0], phases[-1]) == ("asking", "done"), "all of its parts are there"
     assert host.models(11434) == [TINY]
     answer = host.machine.run(["curl", "-sS", "http://127.0.0.1:11434/api/show", "-d", json.dumps({"model": TINY})])
     assert "model_info" in json.loads(answer.stdout), "its server's own user reads what was pulled"
@@ -122,7 +123,10 @@ def test_a_pull_that_is_ended_leaves_nothing_behind_and_goes_on(there: Depot, ho
     there.order()
     there.asked()
     again = there.json("pull", model)
+    left_over = json.loads(again.stderr.splitlines()[0])
     begin = max(begin for begin, _ in there.asked())
+    assert left_over["phase"] == "size"
+    assert abs(SIZE - begin - left_over["total"]) < SIZE // 10, "what is there is not counted"
     assert (again.code, begin > SIZE // 4) == (0, True)
     assert there.digest(model) is not None
     there.machine.run(f"rm -r {STORE}/manifests/{REGISTRY}")
@@ -153,20 +157,20 @@ def test_what_goes_wrong_is_told_and_the_store_is_as_before(
     there.order()
 
 
-def test_a_disk_that_is_too_small_is_told_before_it_is_full(there: Depot) -> None:
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(there: Depot) -> None:
     model = there.heavy("large", SIZE)
     there.machine.run("mkdir -p /mnt/small; mount -t tmpfs -o size=30M tmpfs /mnt/small; mkdir /mnt/small/models")
     spec = edited(FLEET, "    pull:", "    ollama: {models: /mnt/small/models}\n    pull:").replace("tiny", "large")
-    there.order(rate=20_000_000)
+    there.asked()
 
     ran = there.apply(edited(spec, "      two: {port: 11435, models: [qwen]}\n", ""))
 
-    there.order()
+    assert there.asked() == []
     assert (ran.code, ran.changed, gone(there)) == (1, False, True)
-    needs = r": (\S+) does not fit: a layer needs (\d+) MB more, and /mnt/small/models has (\d+) MB left"
+    needs = r": (\S+) does not fit: (\d+) MB are still to come, and /mnt/small/models has (\d+) MB free"
     found = re.fullmatch(needs, ran.errors[0])
     assert found, ran.errors
-    assert (found[1], int(found[2]) > 45, int(found[3]) > 15) == (model, True, True)
+    assert (found[1], found[2], int(found[3]) > 25) == (model, "60", True)
     assert ran.hints == ["make room: df -h /mnt/small/models"]
 
 
@@ -221,6 +225,8 @@ def test_a_private_model_comes_with_the_key_that_stays_and_with_no_other(there: 
     assert (stranger.code, "does not let us have" in stranger.errors[0]) == (1, True)
     assert stranger.hints[0].endswith("tell your account there `sudo ollamactl key`")
     assert (known.code, known.changed) == (0, True), known.errors
+    told = json.loads(known.stderr.splitlines()[0])
+    assert (told["phase"], told["total"]) == ("size", 1_000_003), "who asks for sizes has the key, too"
     assert (first.changed, second.changed, second.envelope["data"]["public"]) == (True, False, public)
     path = first.envelope["data"]["path"]
     assert there.machine.run(["stat", "--format=%U %a", path]).stdout == "root 600\n"

@@ -39,7 +39,7 @@ class Recipe:
     """A model of the spec's own."""
 
     def __init__(self, model: str, base: str, why: str) -> None:
-        self.model, self.base, self._why = model, ModelName.parse(base), why
+        self.model, self.base, self.size, self._why = model, ModelName.parse(base), 7, why
 
     def stale(self, made: Manifest | None) -> str:
         return self._why
@@ -63,3 +63,5 @@ def test_what_is_made_is_not_pulled_but_what_it_is_made_from_is() -> None:
     assert rows() == [deep, base, made, "create other:latest: new"]
     assert rows(x="deep:latest") == [base, made, "create other:latest: new"]
     assert rows(("a",)) == [base, made]
+    sizes = {step.subject: step.size for step in missing.steps(fleet, Facts(), recipes=recipes)}
+    assert sizes == {"deep:latest": None, "base:latest": None, "own:latest": 7, "other:latest": 7}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ollamactl.errors import Severity
 from ollamactl.files import File, FileKind
 from ollamactl.host import space
 
@@ -49,3 +50,14 @@ def test_a_file_system_may_have_bytes_but_no_inodes_or_count_none(monkeypatch: p
 def test_a_read_only_file_system_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     disk(monkeypatch, f_flag=os.ST_RDONLY)
     assert said().startswith("the file system is read-only")
+
+
+def test_models_that_are_to_come_have_their_room_told(tmp_path: Path) -> None:
+    folder = f"{tmp_path}/not/there"
+    unknown = space.models(folder, [("own:v1", 5_000_000), ("a:latest", None), ("b:latest", None)])
+    assert unknown is not None
+    assert unknown.message.startswith("own:v1 takes 5.0 MB; of a:latest and b:latest the registry tells the size, ")
+    large = space.models(folder, [("own:v1", 1 << 60), ("a:latest", None)])
+    assert large is not None
+    assert (large.message.startswith("own:v1 does not fit: "), large.severity) == (True, Severity.ERROR)
+    assert space.models(folder, [("own:v1", 0)]) is None

@@ -201,3 +201,17 @@ def test_folders_that_a_store_lacks_are_its_owners(tmp_path: Path) -> None:
         (tmp_path / "models" / NAME).rename(tmp_path / "ours")
         owners = {path.stat().st_uid for path in (tmp_path / "models").iterdir()}
     assert owners == {(tmp_path / "models").stat().st_uid}
+
+
+def test_what_of_a_blob_is_still_to_come(models: Path) -> None:
+    with opened(models) as (place, inner):
+        place.fill()
+        assert place.lacks(digest(NEW), 1 << 20) == 1 << 20
+        partial = blob(inner, NEW).with_name(f"{blob(inner, NEW).name}-partial")
+        with partial.open("wb") as file:
+            file.write(b"x" * (1 << 18))
+            file.truncate(1 << 20)  # a hole, as Ollama leaves it
+        assert place.lacks(digest(NEW), 1 << 20) == (1 << 20) - partial.stat().st_blocks * 512
+        assert [place.lacks(digest(OLD), size) for size in (len(OLD), len(OLD) + 1)] == [0, len(OLD) + 1]
+        wrote(inner, b"")
+        assert place.lacks(digest(NEW), len(NEW)) == 0
