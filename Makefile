@@ -7,7 +7,7 @@ help:
 	@echo 'make test    everything: lint, unit tests, system tests on a real systemd with a real Ollama'
 	@echo 'make unit    only what needs neither root nor containers'
 	@echo 'make lint    ruff, mypy --strict, and the contract between program and documents'
-	@echo 'make docs    what of docs/ is made from the program itself'
+	@echo 'make docs    what of docs/ is made from the program itself: commands, keys, pictures'
 	@echo 'make demo    a tour through the program in a container; touches nothing of this machine but the cache'
 	@echo 'make bench   the speed table, as ratios against systemctl'
 	@echo 'make bench-gate  what the gate adds to a request, beside nginx'

@@ -114,8 +114,14 @@ def obstacle() -> str:
 
 
 def docs() -> int:
-    """What of docs/ is made: the reference."""
-    return subprocess.run([PYTHON, "packaging/pages.py", "docs"], cwd=CHECKOUT).returncode
+    """What of docs/ is made: the reference, and the pictures where containers can be booted."""
+    if status := subprocess.run([PYTHON, "packaging/pages.py", "docs"], cwd=CHECKOUT).returncode:
+        return status
+    if reason := obstacle():
+        print(f"NOT DONE: the pictures, because {reason}.")
+        return 1
+    subprocess.run([PYTHON, "-m", "tests.lab", "prepare", "sid"], cwd=CHECKOUT, check=True)
+    return subprocess.run([PYTHON, "-m", "tests.pictures"], cwd=CHECKOUT).returncode
 
 
 def demo() -> int:

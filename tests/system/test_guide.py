@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests import docpages
+from tests import docpages, pictures
 from tests.docpages import TOP, Block
 from tests.lab.binaries import OLLAMA_NEXT, OLLAMA_NEXT_VERSION
 from tests.lab.container import Container
@@ -108,6 +109,16 @@ def test_the_guide_upgrades_ollama(host: FleetHost) -> None:
         typed(host, of("Upgrading", "upgrade")), ["was replaced since it started", "2 of 2 servers proved", "\nok "]
     )
     assert host.get(11434, "/api/version") == {"version": OLLAMA_NEXT_VERSION}
+
+
+def test_the_pictures_show_what_the_program_prints(host: FleetHost) -> None:
+    """But for what differs from run to run: who is first to answer, and for how long a server has run."""
+    for name, command, printed in pictures.shots(host.machine):
+        shown = pictures.text((TOP / f"docs/{name}.svg").read_text())
+        now = [f"$ {command}", *(line.rstrip() for line in printed.splitlines())]
+        if name == "status":
+            shown, now = ([re.sub(r" \d+s +", " ", line) for line in lines] for lines in (shown, now))
+        assert sorted(filter(None, shown)) == sorted(filter(None, now)), f"docs/{name}.svg is old: make docs"
 
 
 def test_what_readme_says_to_type(host: FleetHost) -> None:
