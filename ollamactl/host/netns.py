@@ -42,6 +42,14 @@ class Namespace:
         """Whether it is the one of the calling thread."""
         return os.path.samestat(os.fstat(self._fd), Path(_OWN).stat())
 
+    def is_of(self, pid: int) -> bool:
+        """Whether it is that of a process. Raises as it does itself."""
+        other = Namespace(pid)
+        try:
+            return os.path.sameopenfile(self._fd, other._fd)
+        finally:
+            other.close()
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """The calling thread is in it. Raises NotPermitted without CAP_SYS_ADMIN."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,9 @@ def server_inside(port: int) -> Iterator["subprocess.Popen[bytes]"]:
             yield process
         finally:
             process.kill()
+
+
+def held() -> int:
+    """Network namespaces that this process holds open."""
+    links = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    return sum(link.startswith("net:") for link in links)

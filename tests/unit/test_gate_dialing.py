@@ -3,12 +3,11 @@
 import asyncio
 import os
 from collections.abc import Awaitable
-from pathlib import Path
 
 import pytest
 
 from ollamactl.gate.dialing import Inside
-from tests.unit.network import NEEDS_NETWORKS, server_inside
+from tests.unit.network import NEEDS_NETWORKS, held, server_inside
 from tests.unit.server import free_port
 
 pytestmark = NEEDS_NETWORKS
@@ -45,39 +44,33 @@ def run(scenario: Awaitable[None]) -> None:
     asyncio.run(limited())
 
 
-def held() -> int:
-    """Network namespaces that this process holds open."""
-    links = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
-    return sum(link.startswith("net:") for link in links)
-
-
 def test_a_server_that_was_restarted_is_found_again_and_none_is_held_that_sleeps() -> None:
     async def scenario() -> None:
-        port = free_port()
+        port, before = free_port(), held()
         with server_inside(port) as first, server_inside(port) as second:
             processes = Processes(first.pid)
             dialer = Inside(UNIT, ("127.0.0.1", port), processes)
             for _ in range(3):
                 assert b"version" in await version(dialer)
-            assert (processes.asked, held()) == (1, 1)
+            assert (processes.asked, held() - before) == (1, 1)
             first.kill()
             first.wait()
             processes.pid = second.pid
             assert b"version" in await version(dialer)
-            assert (processes.asked, held()) == (2, 1)
+            assert (processes.asked, held() - before) == (2, 1)
             dialer.forget()
-            assert held() == 0
+            assert held() == before
 
     run(scenario())
 
 
 def test_one_that_does_not_run_or_has_not_left_our_network_yet_is_refused() -> None:
     async def scenario() -> None:
-        port = free_port()
+        port, before = free_port(), held()
         for pid, words in ((0, f"{UNIT} does not run"), (os.getpid(), "its network is not there yet")):
             dialer = Inside(UNIT, ("127.0.0.1", port), Processes(pid))
             with pytest.raises(ConnectionRefusedError, match=words):
                 await dialer.dial()
-        assert held() == 0
+        assert held() == before
 
     run(scenario())
