@@ -1,6 +1,7 @@
 """Pulling models into the store: one at a time, each whole or not at all, by a server that lives only so long."""
 
 # ruff: noqa: PTH116, PTH118
+import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -21,7 +22,7 @@ from ollamactl.protocols import Tell
 from ollamactl.pulling import offer, server, staging, unit
 from ollamactl.pulling.identity import Key
 from ollamactl.pulling.making import make
-from ollamactl.pulling.moment import Moment, Phase, PullError, Watch, ignore
+from ollamactl.pulling.moment import Moment, Phase, PullError, Watch
 from ollamactl.pulling.recipe import read_recipe
 from ollamactl.workflow import Applied
 
@@ -70,14 +71,10 @@ def pull(
                     if name.short in own:
                         return made(name)
                     insecure = name.host in fleet.pull.insecure
-                    said = _follow(api.pull(name.short, insecure=insecure, patience=patience), place, watch)
+                    _follow(api.pull(name.short, insecure=insecure, patience=patience), place, watch)
                     data = place.manifest(name)
-                    if not _is_of(data, said):
-                        # Layers that came in a moment were not told; now that they are there, each is
-                        again = api.pull(name.short, insecure=insecure, patience=patience)
-                        said |= _follow(again, place, ignore)
-                        data = place.manifest(name)
-                    if not _is_of(data, said):
+                    offered = offers.get(name.short)
+                    if not api.closed and offered and offered.digest != hashlib.sha256(data).hexdigest():
                         raise PullError(f"somebody else changed {name.short} while it was pulled", hint="pull it again")
                     return taken(name, data)
 
@@ -193,8 +190,8 @@ def _tried(name: ModelName, there: Mapping[str, Manifest], pull: Callable[[Model
     return Pulled(model=name.short, before=before, after=done.after, size=done.size)
 
 
-def _follow(moments: Generator[Moment, None, None], place: staging.Staging, watch: Watch) -> set[str]:
-    """Tells how a pull goes, to its end; returns the digests that it was told of. Raises PullError."""
+def _follow(moments: Generator[Moment, None, None], place: staging.Staging, watch: Watch) -> None:
+    """Tells how a pull goes, to its end. Raises PullError."""
     said: set[str] = set()
     with closing(moments):
         for moment in moments:
@@ -203,15 +200,6 @@ def _follow(moments: Generator[Moment, None, None], place: staging.Staging, watc
                 _fits(moment, place)
             if moment.phase is not Phase.DONE:
                 watch(moment)
-    return said
-
-
-def _is_of(data: bytes, said: set[str]) -> bool:
-    """Whether a manifest is that of the pull that told of these digests.
-
-    Any local user can speak to the server: what it told us that it pulled is what we take.
-    """
-    return "sha256:model" in said or {digest for digest, _ in staging.layers(data)} <= said
 
 
 def _fits(moment: Moment, place: staging.Staging) -> None:

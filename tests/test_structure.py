@@ -155,7 +155,7 @@ EDGE = {
     "proving.interview",
     "proving.probe",
     "proving.verify",
-    *below("pulling", "asking folders identity making recipe server staging"),
+    *below("pulling", "asking door folders identity layout making recipe server staging"),
     "spec.source",
 }
 """What touches the host, each one side of it."""

@@ -37,6 +37,14 @@ def ports(pid: int, proc: Path = Path("/proc")) -> frozenset[int]:
     return frozenset(int(row[1].rpartition(b":")[2], 16) for row in rows if int(row[9]) in held)
 
 
+def connected(address: str, port: int, proc: Path = Path("/proc")) -> int:
+    """How many connections lead to a socket that listens there, taken by its process or not."""
+    ended = (b"06", b"0A")  # TCP_TIME_WAIT, and the listener itself
+    rows = [line.split() for line in _lines(proc)]
+    found = (_listener(row) for row in rows if row[3] not in ended)
+    return sum((each.address, each.port) == (address, port) for each in found)
+
+
 def _lines(place: Path) -> Iterator[bytes]:
     """The rows of both tables, without their headings."""
     for table in ("tcp", "tcp6"):

@@ -1,37 +1,34 @@
 """The server that pulls: brought up in a unit of its own, asked through Ollama's API, gone when the block ends."""
 
-# ruff: noqa: PTH102, PTH211
 import http.client
 import os
-import random
 import select
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, Protocol
 
 from ollamactl.errors import HostError
-from ollamactl.host import atomic, journal
-from ollamactl.host.oserrors import translate
+from ollamactl.host import journal, listeners
 from ollamactl.model import Pull
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.protocols import Job, JobDone
-from ollamactl.pulling import asking, unit
+from ollamactl.pulling import door, layout, unit
+from ollamactl.pulling.door import Door, StrangersError
 from ollamactl.pulling.identity import Key
 from ollamactl.pulling.moment import Moment, Phase, PullError, read, stalled
 from ollamactl.pulling.offer import Offer, offered
 from ollamactl.pulling.staging import Staging
-from ollamactl.units.unitfile import quote_env_file
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _OFFER_SECONDS = 30.0
+_ANSWER_SECONDS = 5.0
 _PAUSE = 0.01
+_TRIES = 3
+"""Of starts, where somebody is quicker than we are."""
 _SETTLE_SECONDS = 2.0
 """How long Ollama may take to write down how far it came, once its client has gone (downloadChunk)."""
 
@@ -54,9 +51,14 @@ class Manager(Protocol):
 class Server:
     """The API of the server that pulls."""
 
-    def __init__(self, address: str, port: int, staging: Staging, uid: int, said: int) -> None:
-        self.address, self.port, self.uid = address, port, uid
-        self._staging, self._said = staging, said
+    def __init__(self, way: Door, staging: Staging, uid: int, said: int) -> None:
+        self.uid = uid
+        self._door, self._staging, self._said = way, staging, said
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody else can speak to it."""
+        return self._door.closed
 
     def offers(self) -> Mapping[str, Offer]:
         """What registries have, of those models that they told of in time; nothing is fetched for that."""
@@ -82,7 +84,7 @@ class Server:
     ) -> Generator[Moment, None, None]:
         import json
 
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=patience)
+        connection = _Connection(self._door, patience)
         moved, far, last = time.monotonic(), -1, ""
         try:
             connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -116,6 +118,23 @@ class Server:
             time.sleep(_PAUSE)
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP through the door."""
+
+    def __init__(self, way: Door, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._door, self._patience = way, timeout
+
+    def connect(self) -> None:
+        """Makes the connection. Raises OSError."""
+        self.sock = self._door.connect(self._patience)
+
+    def close(self) -> None:
+        """Ends it, once nothing more gets through in its name."""
+        self._door.shut()
+        super().close()
+
+
 _LOG = "its log: journalctl -u ollamactl-pull"
 
 
@@ -139,87 +158,53 @@ def running(
     It ends with this process, too, whatever ends that. Raises HostError where it does not come up.
     """
     user, places = manager.user, unit.Places(folder=folder)
-    _stop(manager)  # one whose ollamactl was killed takes its last seconds
-    address, port = _address()
-    life, said = _lay_out(places, staging, blobs, binary, _variables(places, settings, staging, address, port, user))
-    try:
-        if settings.identity:
-            key.lend(places.home)
-        python = _python(user=user)
-        _start(unit.command(places, binary, user=user, key=settings.identity, python=python, asked=asked))
-        _wait(manager, address, port)
-        if settings.identity:
-            key.keep(places.home)
-        yield Server(address, port, staging, _user(manager), said)
-    finally:
-        _stop(manager)
-        os.close(life)
-        os.close(said)
-        with suppress(OSError):
-            shutil.rmtree(folder)
+    python = layout.python(user=user)
+    command = unit.command(places, binary, user=user, key=settings.identity, python=python, asked=asked)
+    with ExitStack() as held:
+        for _ in range(_TRIES):
+            _stop(manager)  # one whose ollamactl was killed takes its last seconds
+            there = _free()
+            variables = layout.variables(places, settings, staging, there, user=user)
+            said = held.enter_context(layout.laid_out(places, staging, blobs, binary, variables))
+            if settings.identity:
+                key.lend(places.home)
+            held.callback(_stop, manager)
+            _start(command)
+            try:
+                way = held.enter_context(closing(_way(manager, *there)))
+            except StrangersError:
+                held.close()
+                continue
+            _wait(manager, way)
+            if settings.identity:
+                key.keep(places.home)
+            yield Server(way, staging, os.stat(f"/proc/{_pid(manager)}").st_uid, said)  # noqa: PTH116
+            return
+    raise HostError("somebody connects to each server that pulls before we can", hint="see who: ss -tnp state all")
 
 
-def _address() -> tuple[str, int]:
-    """An address of loopback's that no server of a fleet can reach (only 127.0.0.1 is open to them), and a port."""
-    address = f"127.{random.randint(64, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"  # noqa: S311
+def _free() -> tuple[str, int]:
+    """An address and a port for the server."""
     with socket.socket() as free:
-        free.bind((address, 0))
-        return address, int(free.getsockname()[1])
+        free.bind((door.random_address(), 0))
+        address, port = free.getsockname()
+        return str(address), int(port)
 
 
-def _variables(
-    places: unit.Places, settings: Pull, staging: Staging, address: str, port: int, user: bool
-) -> Mapping[str, str]:
-    return {
-        "HOME": unit.home(places, user=user, key=settings.identity),
-        **dict(settings.environment),
-        **dict(settings.secrets),
-        "OLLAMA_HOST": f"{address}:{port}",
-        "OLLAMA_MODELS": staging.path if user else unit.MODELS,
-        # What is unfinished shall stay for the next time
-        "OLLAMA_NOPRUNE": "1",
-        "OLLAMA_NO_CLOUD": "1",
-        "GIN_MODE": "release",
-        # It looks for no cards
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "ROCR_VISIBLE_DEVICES": "-1",
-        "OLLAMA_VULKAN": "0",
-    }
-
-
-def _python(*, user: bool) -> str:
-    """A Python that the unit sees; empty where there is none."""
-    found = (os.path.realpath(sys.executable), "/usr/bin/python3")
-    return next((path for path in found if os.access(path, os.X_OK) and (user or not unit.hidden(path))), "")
-
-
-def _lay_out(
-    places: unit.Places, staging: Staging, blobs: str, binary: str, variables: Mapping[str, str]
-) -> tuple[int, int]:
-    """The folder; returns the pipe that keeps the unit alive, and the one by which it answers."""
-    try:
-        atomic.make_folders(os.path.dirname(places.folder))  # noqa: PTH120
-        with suppress(FileNotFoundError):
-            shutil.rmtree(places.folder)
-        os.mkdir(places.folder, 0o700)
-        for link, target in (
-            (places.models, staging.path),
-            (places.blobs, blobs),
-            (places.program, binary),
-            (places.libraries, unit.libraries(binary)),
-        ):
-            os.symlink(target, link)
-        os.mkdir(places.temporary, 0o700)
-        text = "".join(f"{quote_env_file(name, value)}\n" for name, value in variables.items())
-        program = Path(asking.__file__).read_bytes()
-        atomic.write([
-            atomic.Write(places.environment, text.encode(), 0o600), atomic.Write(places.asking, program, 0o644),
-        ])  # fmt: skip
-        for pipe in (places.life, places.said):
-            os.mkfifo(pipe, 0o600)
-        return os.open(places.life, os.O_RDWR | os.O_CLOEXEC), os.open(places.said, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise translate(error, "lay out a pull", places.folder) from error
+def _way(manager: Manager, address: str, port: int) -> Door:
+    """The way to the server, closed to all others as soon as it listens. Raises HostError, and StrangersError."""
+    for _ in _patience(manager):
+        if any((each.address, each.port) == (address, port) for each in listeners.read()):
+            try:
+                return door.closed(_pid(manager), address, port)
+            except OSError as error:
+                if manager.user:
+                    return Door(address, port)
+                raise HostError(
+                    f"the server that pulls cannot be closed to other users of this machine: {error.strerror or error}",
+                    hint="that needs Linux 5.6, and a kernel.yama.ptrace_scope below 3",
+                ) from error
+    raise AssertionError  # patience ends in an error
 
 
 def _start(command: list[str]) -> None:
@@ -232,15 +217,20 @@ def _start(command: list[str]) -> None:
         raise HostError(f"the server that pulls does not start: {words}", hint=_LOG)
 
 
-def _wait(manager: Manager, address: str, port: int) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until:
-        with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(address, port, timeout=5)
+def _wait(manager: Manager, way: Door) -> None:
+    """Until it answers. Raises HostError."""
+    for _ in _patience(manager):
+        with suppress(OSError, http.client.HTTPException), closing(_Connection(way, _ANSWER_SECONDS)) as connection:
             connection.request("GET", "/")
             connection.getresponse().read()
-            connection.close()
             return
+
+
+def _patience(manager: Manager) -> Iterator[None]:
+    """Time after time, as long as the server may need to come up. Raises HostError where it has ended, or is late."""
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until:
+        yield
         if _state(manager) not in UP:
             last = journal.tail(unit.UNIT, lines=3, user=manager.user)
             raise HostError(f"the server that pulls has ended: {' | '.join(last) or 'it left no word'}", hint=_LOG)
@@ -248,10 +238,9 @@ def _wait(manager: Manager, address: str, port: int) -> None:
     raise HostError(f"the server that pulls did not answer within {_START_SECONDS:.0f} s", hint=_LOG)
 
 
-def _user(manager: Manager) -> int:
-    """The user that the server runs as, which systemd may have made for it."""
-    (state,) = manager.units([unit.UNIT])
-    return os.stat(f"/proc/{state.main_pid}").st_uid  # noqa: PTH116
+def _pid(manager: Manager) -> int:
+    """Of the server, whose user systemd may have made for it."""
+    return next((state.main_pid for state in manager.units([unit.UNIT])), 0)
 
 
 def _state(manager: Manager) -> Active:

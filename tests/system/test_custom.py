@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab import models
-from tests.lab.container import Container
+from tests.lab.container import Container, end
 from tests.system.fleethost import STORE, FleetHost, edited, unit
 
 FLEET = """
@@ -22,6 +22,28 @@ FLEET = """
       terse: {port: 11434}
       file: {port: 11435, models: ["own/file:v1"]}
 """
+MALLORY = """
+import json, re, socket, sys
+seen = set()
+body = json.dumps({"model": "terse", "from": "qwen", "system": "I am Mallory."})
+request = f"POST /api/create HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode()
+while True:
+    for row in open("/proc/net/tcp").readlines()[1:]:
+        words = row.split()
+        address, port = words[1].split(":")
+        there = socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)
+        if words[3] == "0A" and re.match(r"127\\.(6[4-9]|[7-9]\\d|\\d{3})\\.", there[0]):
+            plug = socket.socket()
+            plug.settimeout(0.05 if there in seen else 2)
+            try:
+                plug.connect(there)
+                plug.sendall(request)
+                print("answer", plug.recv(10000), flush=True)
+            except OSError as error:
+                print(error, flush=True)
+            seen.add(there)
+"""
+"""Has a model of its own made by whatever server it finds."""
 TERSE = 'FROM qwen\nSYSTEM """Be\nterse."""\nPARAMETER temperature 0.2\n'
 
 
@@ -74,3 +96,23 @@ def test_a_model_of_ones_own_is_made_served_and_made_again_when_what_it_is_made_
     wrong = host.apply(edited(FLEET, "port: 11435", "port: 11436"))
     assert (wrong.code, wrong.changed) == (1, False)
     assert wrong.errors[0].endswith("/etc/ollamactl/terse.Modelfile: line 5: there is no parameter 'moon'")
+
+
+def test_another_user_cannot_speak_to_the_server_that_makes_it(host: FleetHost) -> None:
+    host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE)
+    host.machine.write("/tmp/mallory.py", MALLORY)
+    spec = edited(FLEET, "      own/file:v1: {modelfile: /etc/ollamactl/file.Modelfile}\n", "")
+    spec = edited(spec, '      file: {port: 11435, models: ["own/file:v1"]}\n', "")
+    mallory = host.machine.popen("exec python3 /tmp/mallory.py >/tmp/mallory.log", user="nobody")
+    try:
+        host.machine.run("touch /tmp/mallory.log")
+        for number in range(3):
+            host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE.replace("0.2", f"0.{number + 3}"))
+            host.applied(spec)
+            shown = ask(host, 11434, "show", model="terse")
+            assert (shown["system"], f"0.{number + 3}" in shown["parameters"]) == ("Be\nterse.", True)
+    finally:
+        end(mallory)
+    tries = host.machine.run("cat /tmp/mallory.log").stdout.splitlines()
+    assert len(tries) >= 3, "it found none"
+    assert [row for row in tries if row.startswith("answer")] == []
