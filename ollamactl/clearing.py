@@ -11,7 +11,7 @@ from ollamactl.host.oserrors import translate
 
 
 def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) -> None:
-    """Removes the servers' homes, what heal remembers, and folders of ours where they are empty.
+    """Removes the servers' homes, what heal and the gate remember, and folders of ours where they are empty.
 
     `real` puts a path below the root. The lock stays: it lies below /run, which no boot keeps, and removing it would
     let two in that wait for it.
@@ -19,7 +19,7 @@ def clear(layout: Layout, folders: Iterable[str], real: Callable[[str], str]) ->
     """
     parent, name = os.path.split(layout.instance_state)
     # The last is where DynamicUser= puts them
-    places = [layout.run_dir, layout.instance_state, f"{parent}/private/{name}"]
+    places = [layout.run_dir, layout.gate_state, layout.instance_state, f"{parent}/private/{name}"]
     if layout.user:  # before systemd 254 a user's StateDirectory= lay beside the units (systemd.exec(5))
         places.append(f"{layout.unit_dir.removesuffix('/systemd/user')}/{name}")
     for path in map(real, places):

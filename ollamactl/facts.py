@@ -60,6 +60,11 @@ class Layout:
     """The user's own manager instead of the system's."""
 
     @property
+    def gate_state(self) -> str:
+        """What the gate remembers of servers (StateDirectory= of its unit)."""
+        return f"{self.state_dir}-gate"
+
+    @property
     def views(self) -> str:
         """Holds one folder an instance: the copies of its manifests."""
         return f"{self.state_dir}/views"

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from ollamactl.facts import Facts
 from ollamactl.files import ObservedFile
-from ollamactl.model import instance_name
+from ollamactl.model import instance_name, socket_instance
 
 
 class Active(StrEnum):
@@ -213,7 +213,7 @@ class Observed:
         layout = self.facts.layout
         names = {layout.owner(path) for path, file in self.files.items() if file.ours and not file.leftover}
         names |= {name for name, running in self.running.items() if running.config}
-        names |= {name for unit in self.wanted if (name := instance_name(unit))}
+        names |= {name for unit in self.wanted if (name := instance_name(unit) or socket_instance(unit))}
         return frozenset(names - {""})
 
     def unit(self, name: str) -> UnitState:

@@ -7,17 +7,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
+from typing import Any
 
 from ollamactl import interrupt
 from ollamactl.drain import Drain
 from ollamactl.errors import Problem
+from ollamactl.model import GATE_SERVICE, Instance, gate_socket
 from ollamactl.observed import Active, UnitState
 from ollamactl.outcome import Outcome
+from ollamactl.planning import doors
 from ollamactl.planning.plan import Plan, Step, StepKind
 from ollamactl.protocols import Job, JobDone, ServiceManager, Tell
 from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.judge import asleep
 from ollamactl.proving.proof import Answers, Expected
-from ollamactl.proving.verify import Subject, prove
+from ollamactl.proving.verify import Subject, prove, through
 
 _METHODS = {StepKind.START: "StartUnit", StepKind.RESTART: "RestartUnit", StepKind.RESTORE: "StartUnit"}
 _WATCH_SECONDS = 0.5
@@ -61,7 +65,7 @@ class Starter:
         """Starts, waits and proves; adds to the outcome."""
         verified = self.plan.of(StepKind.VERIFY)
         for step in verified:
-            if step.subject not in self.started:
+            if step.subject not in self.started and not self._asleep(step):
                 self._ask(step, patient=step.subject in self.waiting)
         self._start(outcome)
         self._await()
@@ -75,12 +79,17 @@ class Starter:
                 answers=self._answers(step.subject),
                 expected=self.expected.get(step.instance, Expected()),
                 restarts_before=self._restarts(step.subject),
+                **self._door(step.target, step.subject),
             )
             for step in verified
             if step.target
         ]
         outcome.proofs = prove(subjects, user=self.manager.user)
         outcome.done += self.plan.of(StepKind.WAIT, StepKind.VERIFY)
+
+    def _asleep(self, step: Step) -> bool:
+        state = self.units.get(step.subject, UnitState(name=step.subject))
+        return step.target is not None and asleep(step.target, state)
 
     def _restarts(self, unit: str) -> int:
         known = self.restarts.get(unit)
@@ -103,8 +112,10 @@ class Starter:
     def _start(self, outcome: Outcome) -> None:
         """Whoever takes a service's place comes first, as soon as that has stopped: nobody has its port till then."""
         steps = self.plan.of(StepKind.RESTART, StepKind.START)
+        leaving = {step.instance for step in self.plan.of(StepKind.DISPLACE)}
+        self._open([step for step in steps if doors.opens(step) and step.instance not in leaving], outcome)
         held = self._take_over([step for step in steps if step.instance], outcome)
-        self._run([step for step in steps if step.instance not in held], outcome)
+        self._run([step for step in steps if step.instance not in held and not doors.opens(step)], outcome)
         self._run(self.plan.of(StepKind.RESTORE), outcome)
 
     def _take_over(self, steps: Sequence[Step], outcome: Outcome) -> Set[str]:
@@ -115,7 +126,9 @@ class Starter:
             with interrupt.unbroken():  # nobody has the port in between
                 self._stop(batch, leaving, outcome)
                 freed = {step.instance for step in batch} - {step.instance for step in leaving.values()}
-                self._run([step for step in steps if step.instance in freed], outcome)
+                mine = [step for step in steps if step.instance in freed]
+                self._open([step for step in mine if doors.opens(step)], outcome)
+                self._run([step for step in mine if not doors.opens(step)], outcome)
         self._late(leaving, "it was not stopped", outcome)
         return held
 
@@ -130,6 +143,29 @@ class Starter:
             outcome.failed.append(step)
             words, look = f"it did not stop: {done.result}", f"systemctl status {done.unit}"
             outcome.problems.append(Problem(message=words, path=done.unit, instance=step.instance, hint=look))
+
+    def _open(self, todo: Sequence[Step], outcome: Outcome) -> None:
+        """Opens ports: the gate is restarted first, for systemd opens them between its end and its next start alone.
+
+        A request may bring it up again before that; then once more.
+        """
+        steps = {step.subject: step for step in todo}
+        for last in (False, False, True):
+            if not steps:
+                return
+            ports = [Job("StartUnit", unit) for unit in steps if unit != GATE_SERVICE]
+            for done in self.manager.run([Job("TryRestartUnit", GATE_SERVICE), *ports], timeout=self.timeout):
+                step = steps.get(done.unit)
+                if step and (done.ok or last):
+                    self._started(done, steps.pop(done.unit), outcome)
+
+    def _door(self, instance: Instance, unit: str) -> dict[str, Any]:
+        """What a proof is to know of the way that clients take."""
+        if not instance.gated:
+            return {}
+        name = gate_socket(instance.name)
+        door = self.units.get(name) or UnitState(name=name)
+        return {"door": door, "shut": through(instance, self._answers(unit)) if unit in self.asked else ""}
 
     def _run(self, todo: Iterable[Step], outcome: Outcome) -> None:
         steps = {step.subject: step for step in todo}
@@ -157,6 +193,9 @@ class Starter:
         if not done.ok:
             self.tell(step.instance, f"did not start: {done.result}")
             outcome.problems.append(_job_problem(done, step))
+            return
+        if doors.opens(step):
+            self._see([done.unit])
             return
         target = step.target or (self.waiting[done.unit].target if done.unit in self.waiting else None)
         if step.kind is StepKind.RESTART or (target and target.gated):

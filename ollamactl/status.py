@@ -7,12 +7,13 @@ from typing import Any
 
 from ollamactl.compiled import Compiled, compile_installed
 from ollamactl.host import overrides, store
-from ollamactl.host.observe import PATTERN, Host, running
-from ollamactl.model import Fleet, Instance, State
+from ollamactl.host.observe import PATTERN, SOCKETS, Host, running
+from ollamactl.model import Fleet, Instance, State, gate_socket
 from ollamactl.modelname import ModelName
 from ollamactl.observed import Active, DropIn, Heeded, Observed, UnitState
 from ollamactl.planning import heed, lost, reconcile
 from ollamactl.proving.interview import Interviewer
+from ollamactl.proving.judge import asleep
 from ollamactl.proving.proof import ModelSize, Proof
 from ollamactl.proving.verify import Subject, expectations, prove
 from ollamactl.quantity import format_duration
@@ -71,7 +72,7 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
     """Asks the manager and every running server that is named, or all, side by side. Raises UsageError as `chosen`."""
     compiled = compile_installed(host)
     fleet = compiled.fleet
-    units = {state.name: state for state in host.manager.units([PATTERN])}
+    units = {state.name: state for state in host.manager.units([PATTERN, SOCKETS])}
     seen = Observed(
         facts=compiled.facts,
         files=compiled.there,
@@ -117,6 +118,7 @@ def _prove(host: Host, fleet: Fleet, instances: Sequence[Instance], seen: Observ
                 answers=asked[i.name].result(),
                 expected=expected[i.name],
                 restarts_before=seen.unit(i.unit).restarts,
+                door=seen.unit(gate_socket(i.name)) if i.gated else None,
             )
             for i in up
         ]
@@ -167,7 +169,7 @@ def table(rows: Sequence[Row], *, now: float, verbose: bool = False, user: bool 
 
 
 def _cells(row: Row, now: float) -> tuple[str, ...]:
-    state = row.unit.words
+    state = "asleep" if asleep(row.instance, row.unit) else row.unit.words
     since = _ago(now - row.since) if row.since else "-"
     if row.proof is None:
         proof = "stopped, as in the spec"

@@ -14,7 +14,9 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
-PLANNING = "dependents disksteps displace heed lost missing onlycheck plan precheck reconcile replacement undo whose"
+PLANNING = (
+    "dependents disksteps displace doors heed lost missing onlycheck plan precheck reconcile replacement undo whose"
+)
 
 
 def below(package: str, names: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from ollamactl.host import (
 from ollamactl.host.systemd import Manager
 from ollamactl.host.unitdir import UnitDir
 from ollamactl.model import (
+    GATE_SERVICE,
     HEAL_SERVICE,
     HEAL_TIMER,
     TARGET,
@@ -35,15 +36,19 @@ from ollamactl.model import (
     Instance,
     State,
     Store,
+    gate_socket,
     instance_name,
+    overlap,
 )
 from ollamactl.modelname import ModelName
-from ollamactl.observed import Observed, PortHolder, Running, UnitState
+from ollamactl.observed import UP, Observed, PortHolder, Running, UnitState
 from ollamactl.planning import dependents, whose
 from ollamactl.units import pins, secretfile
 from ollamactl.units.record import installed_fleet
 
 PATTERN = "ollama@*.service"
+_DOWN = UnitState(name="")
+SOCKETS = gate_socket("*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +148,7 @@ def observe(
     names = [instance.unit for instance in fleet.instances]
     if host.offline:
         return replace(observed, foreign_drop_ins=overrides.below(host.root, host.layout, names))
-    patterns = [PATTERN, TARGET, HEAL_SERVICE, HEAL_TIMER]
+    patterns = [PATTERN, SOCKETS, TARGET, GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER]
     units = {state.name: state for state in host.manager.units(patterns, restarts=False)}
     by_name = {instance.name: instance for instance in fleet.instances}
     lacking = _lacking(fleet)
@@ -157,7 +162,7 @@ def observe(
         running=running(units, by_name),
         lacking=lacking,
         addresses=addresses.own() if lacking else (),
-        holders=holders(fleet, units),
+        holders=holders(fleet, units, installed_fleet(files)),
         rivals=rivals.read(host.manager),
         foreign_drop_ins=overrides.read(host.manager, host.layout, names, units),
     )
@@ -205,15 +210,27 @@ def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -
     return result
 
 
-def holders(fleet: Fleet, units: Mapping[str, UnitState]) -> Mapping[str, PortHolder]:
+def holders(fleet: Fleet, units: Mapping[str, UnitState], installed: Fleet | None = None) -> Mapping[str, PortHolder]:
     """Who listens where an instance wants to, by instance name, unless it is the instance itself."""
     sockets = listeners.read()
     result = {}
+    there = [each for each in (installed or fleet).instances if each.gated]
+    doors = [each for each in there if (units.get(gate_socket(each.name)) or _DOWN).active in UP]
     for instance in dependents.to_run(fleet):
         unit = units.get(instance.unit) or UnitState(name=instance.unit)
         if found := holder(sockets, instance.host, instance.port, unit):
-            result[instance.name] = found
+            found = _by_name(found, doors)
+            if not instance.gated or found.unit != gate_socket(instance.name):
+                result[instance.name] = found
     return result
+
+
+def _by_name(found: PortHolder, doors: Iterable[Instance]) -> PortHolder:
+    """Whoever holds a port for the gate, systemd or the gate itself, as the socket unit that it belongs to."""
+    if found.pid not in (None, 1) and found.unit != GATE_SERVICE:
+        return found
+    held = (each for each in doors if each.port == found.port and overlap(each.host, found.address))
+    return next((replace(found, unit=gate_socket(each.name)) for each in held), found)
 
 
 def holder(sockets: Iterable[listeners.Listener], host: str, port: int, unit: UnitState) -> PortHolder | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ollamactl.errors import HostError
 from ollamactl.host import accounts, envfiles
 from ollamactl.host.systemd import Manager
-from ollamactl.model import instance_name
+from ollamactl.model import GATE_SERVICE, instance_name, socket_instance
 from ollamactl.observed import UP, Rival
 from ollamactl.units import envfile
 from ollamactl.units.envconfig import listen_address
@@ -61,8 +61,9 @@ def _service_files(folders: Iterable[str]) -> Iterator[str]:
 
 
 def _is_ours(name: str) -> bool:
-    """An instance's, or no unit but the pattern of some."""
-    return bool(instance_name(name)) or name.endswith("@.service")
+    """An instance's, the gate's, or no unit but the pattern of some."""
+    gate = name == GATE_SERVICE or socket_instance(name)
+    return bool(gate or instance_name(name)) or name.endswith("@.service")
 
 
 def _rivals(manager: Manager, name: str) -> Iterator[Rival]:

@@ -5,13 +5,26 @@ from collections.abc import Iterable, Mapping
 from ollamactl import manifest
 from ollamactl.facts import Layout
 from ollamactl.files import File, FileKind, ObservedFile
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, Fleet, instance_name
+from ollamactl.model import (
+    GATE_SERVICE,
+    HEAL_SERVICE,
+    HEAL_TIMER,
+    TARGET,
+    Fleet,
+    Instance,
+    gate_socket,
+    instance_name,
+    socket_instance,
+)
 from ollamactl.observed import Observed
 from ollamactl.planning.plan import Step, StepKind
 from ollamactl.units import changes
 
-_UNTOLD = dict.fromkeys((FileKind.DROP_IN, FileKind.TARGET), "records the new configuration")
-_NO_SERVERS = (FileKind.TARGET, FileKind.SERVICE, FileKind.TIMER)
+_UNTOLD = {
+    **dict.fromkeys((FileKind.DROP_IN, FileKind.TARGET), "records the new configuration"),
+    FileKind.GATE: "tells the gate of its servers",
+}
+_NO_SERVERS = (FileKind.TARGET, FileKind.SERVICE, FileKind.TIMER, FileKind.SOCKET, FileKind.GATE)
 """No server depends on these."""
 EMPTY = "the fleet is empty"
 NOT_HEALED = "health is no longer in the spec"
@@ -65,6 +78,8 @@ def file_steps(
             cause = "no longer needed"
         elif not name and not scope.named:
             cause = EMPTY
+        elif scope.layout.kind(path) is FileKind.GATE and not scope.only:
+            cause = "no server is behind the gate any more"
         elif scope.layout.kind(path) in (FileKind.SERVICE, FileKind.TIMER):
             cause = NOT_HEALED
         else:
@@ -93,14 +108,14 @@ def _write_causes(file: File, seen: ObservedFile | None, layout: Layout) -> list
     return list(changes.describe(seen.data.decode(errors="replace"), file.data.decode()))
 
 
-def link_steps(fleet: Fleet, observed: Observed, scope: Scope) -> Iterable[Step]:
-    """What starts at boot."""
-    at_boot = {i.unit: i for i in fleet.instances if i.wanted_at_boot}
+def link_steps(fleet: Fleet, observed: Observed, scope: Scope, sockets: Mapping[str, Instance]) -> Iterable[Step]:
+    """What starts at boot; `sockets` are those of the gate that do."""
+    at_boot = {**{i.unit: i for i in fleet.instances if i.wanted_at_boot}, **sockets}
     for unit, instance in at_boot.items():
         if unit not in observed.wanted and scope.holds(instance.name):
             yield Step(kind=StepKind.ENABLE, subject=unit, cause="starts at boot", instance=instance.name)
     for unit in sorted(observed.wanted - at_boot.keys()):
-        name = instance_name(unit)
+        name = instance_name(unit) or socket_instance(unit)
         if name and scope.holds(name):
             why = "no longer in the spec" if name in scope.leaving else "not to be started at boot"
             yield Step(kind=StepKind.DISABLE, subject=unit, cause=why, instance=name)
@@ -127,6 +142,8 @@ def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scop
         loaded = observed.wanted if observed.loaded_wants is None else observed.loaded_wants
         units = [i.unit for i in fleet.instances if scope.holds(i.name)] + sorted(loaded - observed.wanted)
         units += [HEAL_TIMER, HEAL_SERVICE] if fleet.health else []
+        gated = [i.name for i in fleet.instances if i.gated and scope.holds(i.name)]
+        units += [*map(gate_socket, gated), GATE_SERVICE] if gated else []
         stale = [unit for unit in dict.fromkeys(units) if observed.unit(unit).need_reload]
         if stale or observed.unit(TARGET).need_reload:
             parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]

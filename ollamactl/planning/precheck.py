@@ -5,7 +5,18 @@ from collections.abc import Collection, Iterable
 from ollamactl.errors import Problem, Severity, listed
 from ollamactl.facts import Facts
 from ollamactl.files import File, FileKind
-from ollamactl.model import TEMPLATE, Egress, Fleet, Hardening, Instance, State, Store, instance_name, overlap
+from ollamactl.model import (
+    TEMPLATE,
+    Egress,
+    Fleet,
+    Hardening,
+    Instance,
+    State,
+    Store,
+    instance_name,
+    overlap,
+    socket_instance,
+)
 from ollamactl.observed import Observed
 from ollamactl.planning import dependents, displace, onlycheck
 from ollamactl.planning.plan import Plan
@@ -124,8 +135,9 @@ def ports(
         holder = observed.holders.get(instance.name)
         if not holder or (make_room and displace.makes_room(holder.unit, instance, observed)):
             continue
-        moves = holder.unit in named or instance_name(holder.unit) in observed.ours
-        if moves and (not only or instance_name(holder.unit) in only):
+        owner = instance_name(holder.unit) or socket_instance(holder.unit)
+        moves = holder.unit in named or owner in observed.ours
+        if moves and (not only or owner in only):
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
         stranger = holder.pid is not None or holder.unit or all(each.config for each in observed.running.values())

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from ollamactl.files import VIEW_NOTE, File, FileKind
 from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, State, unit_name
 from ollamactl.observed import UP, Active, Observed, Running, UnitState
-from ollamactl.planning import dependents, displace
+from ollamactl.planning import dependents, displace, doors
 from ollamactl.planning.disksteps import EMPTY, NOT_HEALED, Scope, file_steps, link_steps, reload_step
 from ollamactl.planning.plan import ON_DISK, ORDER, Plan, Step, StepKind, proof_of, wait_for
 from ollamactl.quantity import format_duration
@@ -35,7 +35,8 @@ def reconcile(
     wanted = {file.path: file for file in desired if fleet.instances and scope.holds(file.instance)}
     causes: dict[str, list[str]] = {}
     steps = [*file_steps(wanted, observed, scope, causes)]
-    steps += link_steps(fleet, observed, scope)
+    steps += link_steps(fleet, observed, scope, doors.boot(fleet))
+    doorsteps = [*doors.steps(fleet, observed, scope, steps)]
     steps += displace.steps(fleet, observed, only)
     steps += displace.back(back, observed.replaced)
     steps += reload_step(steps, fleet, observed, scope)
@@ -43,6 +44,7 @@ def reconcile(
     blind = _blind(wanted, observed)
     needed = dependents.needed(fleet)
     units: list[Step] = []
+    steps += doorsteps
     for instance in fleet.instances:
         if scope.holds(instance.name):
             units += _instance_steps(instance, wanted, observed, causes, handed_over, blind, needed)
@@ -66,6 +68,10 @@ def _handed_over(fleet: Fleet, observed: Observed, scope: Scope) -> Mapping[str,
         giving = by_unit.get(holder.unit)
         if giving and giving.name != name and scope.holds(giving.name):
             result[giving.name] = f"frees port {holder.port} for {name}"
+    for then in installed_fleet(observed.files).instances:
+        now = by_unit.get(then.unit)
+        if now and now.gated and not then.gated:
+            result[now.name] = f"its port {then.port} goes to systemd"
     return result
 
 
@@ -124,6 +130,8 @@ def _start_or_restart(
 ) -> tuple[StepKind | None, str]:
     if state.crash_looping:
         return StepKind.RESTART, "it is crash-looping"
+    if state.active is Active.INACTIVE and instance.sleeps:
+        return _to_prove(instance, wanted, observed, causes)
     if state.active not in UP:
         if state.active is Active.FAILED:
             return StepKind.START, "it has failed"
@@ -136,6 +144,19 @@ def _start_or_restart(
     if why == OLDER and known:
         return StepKind.RESTART, ", ".join(dict.fromkeys(known))
     return StepKind.RESTART, why
+
+
+def _to_prove(
+    instance: Instance, wanted: Mapping[str, File], observed: Observed, causes: Mapping[str, list[str]]
+) -> tuple[StepKind | None, str]:
+    """One that sleeps is started where its server will be another one, to prove that; the gate stops it again."""
+    drop_in = _drop_in(instance.name, observed)
+    if drop_in not in observed.files:
+        return StepKind.START, "new, and started once to prove it"
+    if _digest(_CONFIG, wanted[drop_in].data) == _digest(_CONFIG, _seen(observed, drop_in)):
+        return None, ""
+    known = [*causes.get("", ()), *causes.get(instance.name, ())]
+    return StepKind.START, f"{', '.join(dict.fromkeys(known)) or OLDER}: started to prove it"
 
 
 OLDER = "it runs with an older configuration"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ollamactl.files import File
-from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State
+from ollamactl.model import HEAL_TIMER, TARGET, Fleet, Instance, State, gate_socket
 from ollamactl.observed import UP, Observed
 from ollamactl.planning import displace
 from ollamactl.planning.disksteps import Scope, reload_step
@@ -25,7 +25,7 @@ def former(before: Observed) -> Fleet:
 
 
 def _former(instance: Instance, before: Observed) -> Instance:
-    up = before.unit(instance.unit).active in UP
+    up = before.unit(gate_socket(instance.name) if instance.sleeps else instance.unit).active in UP
     return replace(instance, state=State.RUNNING if up else State.STOPPED)
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 
-from ollamactl.model import Instance, Store
-from ollamactl.observed import Active
+from ollamactl.model import GATE_SERVICE, Instance, Store
+from ollamactl.observed import Active, UnitState
 from ollamactl.proving.proof import Check, CheckKind, Evidence, Expected, ModelSize, Proof
 
 
 def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
     """Every check that the evidence allows; those that an earlier failure makes pointless are left out."""
     checks = [_unit(instance, evidence)]
-    if evidence.answers.hidden:
+    if evidence.door:
+        checks.append(_door(instance, evidence, evidence.door))
+    if asleep(instance, evidence.unit):
+        pass
+    elif evidence.answers.hidden:
         checks.append(Check(kind=CheckKind.HTTP, ok=True, open=True, found=f"not asked: {evidence.answers.hidden}"))
     elif not evidence.answers.failure:
         checks += [_http(instance, evidence), _listener(instance, evidence)]
@@ -19,7 +23,7 @@ def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
             checks += _loads(instance, expected, evidence)
     elif evidence.holder_is_ours is False:
         checks.append(_listener(instance, evidence))
-    elif checks[0].ok:
+    elif checks[0].ok and checks[-1].ok:
         # A unit that is down need not be told to be silent, too.
         checks.append(_http(instance, evidence))
     return Proof(
@@ -27,8 +31,27 @@ def judge(instance: Instance, expected: Expected, evidence: Evidence) -> Proof:
     )
 
 
+def asleep(instance: Instance, unit: UnitState) -> bool:
+    """Whether it is down because nobody needs it: the first request starts it."""
+    return instance.sleeps and unit.active is Active.INACTIVE
+
+
+def _door(instance: Instance, evidence: Evidence, door: UnitState) -> Check:
+    ok = door.active is Active.ACTIVE
+    hint = "sudo ollamactl apply" if not ok else f"see what the gate says: journalctl -u {GATE_SERVICE} -n 50"
+    return Check(
+        kind=CheckKind.DOOR,
+        ok=ok and not evidence.shut,
+        found=evidence.shut or (f"systemd holds {instance.listen}" if ok else f"{door.name} is {door.words}"),
+        expected=f"systemd holds {instance.listen} for the gate",
+        hint=hint if evidence.shut or not ok else "",
+    )
+
+
 def _unit(instance: Instance, evidence: Evidence) -> Check:
     state = evidence.unit
+    if asleep(instance, state):
+        return Check(kind=CheckKind.UNIT, ok=True, found="asleep until a request needs it")
     found = state.words
     grew = state.restarts > evidence.restarts_before
     ok = state.active is Active.ACTIVE and not grew

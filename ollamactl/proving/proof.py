@@ -12,6 +12,8 @@ class CheckKind(StrEnum):
 
     DROP_IN = "drop-in"
     UNIT = "unit"
+    DOOR = "door"
+    """The port that systemd holds, and the way through the gate."""
     HTTP = "http"
     LISTENER = "listener"
     VERSION = "version"
@@ -96,6 +98,10 @@ class Evidence:
     """Whether that is a process of the unit; None where nobody listens, or where we may not look."""
     restarts_before: int = 0
     """NRestarts when the waiting began."""
+    door: UnitState | None = None
+    """The socket unit of one behind the gate; None for others, and where it was not looked at."""
+    shut: str = ""
+    """Why there is no way through the gate to the server, though that runs."""
     preloading: bool = False
     """The unit is still having models loaded."""
     journal: tuple[str, ...] = ()

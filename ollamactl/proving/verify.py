@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ollamactl.host import journal, listeners, preloading, processes
-from ollamactl.model import Instance
+from ollamactl.model import Instance, dial_address
 from ollamactl.observed import Active, PortHolder, UnitState
-from ollamactl.proving import lastwords
+from ollamactl.proving import lastwords, probe
 from ollamactl.proving.judge import judge
 from ollamactl.proving.proof import Answers, Evidence, Expected, ModelSize, Proof
+
+_THROUGH_SECONDS = 20.0
+"""The gate may have to be started first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,22 @@ class Subject:
     answers: Answers
     expected: Expected
     restarts_before: int = 0
+    door: UnitState | None = None
+    """The socket unit of one behind the gate."""
+    shut: str = ""
+    """Why it does not answer through the gate (through)."""
+
+
+def through(instance: Instance, answers: Answers) -> str:
+    """Why clients do not reach the server that answered, in words: they come through the gate. Empty where they do."""
+    if not instance.gated or answers.failure or answers.version is None:
+        return ""
+    try:
+        with probe.Server(dial_address(instance.host), instance.port, timeout=_THROUGH_SECONDS) as server:
+            found = server.version()
+    except (probe.Unreachable, probe.Silent, probe.Strange) as error:
+        return f"{instance.listen}: {error}"
+    return "" if found == answers.version else f"{instance.listen} is answered by version {found}"
 
 
 def prove(subjects: Iterable[Subject], *, user: bool, proc: Path = Path("/proc")) -> tuple[Proof, ...]:
@@ -33,7 +52,13 @@ def prove(subjects: Iterable[Subject], *, user: bool, proc: Path = Path("/proc")
 def _prove(subject: Subject, sockets: Sequence[listeners.Listener], user: bool, proc: Path) -> Proof:
     instance, unit = subject.instance, subject.unit
     answers = _on_cpu(subject.answers) if _uses_no_card(subject, proc) else subject.answers
-    evidence = Evidence(unit=unit, answers=answers, restarts_before=subject.restarts_before)
+    evidence = Evidence(
+        unit=unit,
+        answers=answers,
+        restarts_before=subject.restarts_before,
+        door=subject.door,
+        shut=subject.shut,
+    )
     if not answers.failure and not answers.loaded.keys() >= {*subject.expected.preload}:
         evidence = replace(evidence, preloading=preloading.at_work(unit.name, proc))
     if instance.gated:

@@ -209,7 +209,6 @@ _RULES: tuple[tuple[Callable[[Instance, Place], Iterator[Problem]], tuple[str, .
     (modelchecks.aliases, ("models", "aliases", "store")),
     (modelchecks.preload, ("models", "preload", "keep_alive", "max_loaded_models")),
     (_reach, ("host", "allow", "egress")),
-    (gatechecks.not_yet, ("network", "on_demand")),
     (gatechecks.door, ("network", "on_demand", "egress")),
     (gatechecks.times, ("on_demand", "on_demand.stop_after", "on_demand.unload_after", "keep_alive")),
     (_backend, ("backend", "gpus", "spread")),

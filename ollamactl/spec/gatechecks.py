@@ -9,13 +9,6 @@ from ollamactl.quantity import format_duration
 from ollamactl.spec.specplace import Place
 
 
-def not_yet(instance: Instance, place: Place) -> Iterator[Problem]:
-    """Units for it are rendered, but no plan brings them up."""
-    if instance.gated:
-        key = "on_demand" if place.written(instance.name, "on_demand") else "network"
-        yield place.problem(place.of(instance.name, key), "this version does not support it yet", "remove it")
-
-
 def door(instance: Instance, place: Place) -> Iterator[Problem]:
     """Its network is its own: there is a way in, and no way out."""
     name = instance.name

@@ -1,11 +1,13 @@
 """What differs between two texts of a unit file, in the spec's words, and whether a running server must know of it."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 from ollamactl.manifest import short
+from ollamactl.quantity import format_duration
 from ollamactl.units import record
 from ollamactl.units.environment import SPEC_KEYS
 from ollamactl.units.unitfile import Directive, parse, unquote_environment
@@ -77,9 +79,9 @@ _UNSET = {
     "spread": "off",
     "state": "running",
 }
-_CONSEQUENCE = re.compile(  # of host, gpus, egress, allow and limits.memory_max, which are told
+_CONSEQUENCE = re.compile(  # of host, gpus, egress, allow, on_demand and limits.memory_max, which are told
     r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
-    r"|ProtectControlGroups=strict|IPAddressDeny="
+    r"|ProtectControlGroups=strict|IPAddressDeny=(?:any)?|Wants=ollama-gate\.service|PrivateNetwork=yes|FreeBind=yes"
 )
 _VULKAN = "OLLAMA_VULKAN"
 _LOOPBACK = "127.0.0.1/32 ::1/128"
@@ -168,6 +170,8 @@ class _Reading:
                 self.words["secrets"] = "set"
             elif _CONSEQUENCE.fullmatch(f"{key}={value}"):
                 pass
+            elif key == "ListenStream":
+                self.words["port"] = value.rpartition(":")[2]
             elif key == "IPAddressAllow":
                 self.words["allow"] = value.removeprefix(_LOOPBACK).strip() or "none"
             elif word := _WORDS.get(key):
@@ -180,6 +184,8 @@ class _Reading:
         values = record.read(value) or {}
         if isinstance(health := values.get("health"), dict):
             self.words["health.failures"] = str(health.get("failures"))
+        if isinstance(asked := values.get("on_demand"), dict):
+            self.words |= {f"on_demand.{key}": _until(each) for key, each in asked.items()}
         for name, word in _RECORDED.get(f"{key}=", {}).items():
             if name in values:
                 found = values[name]
@@ -204,6 +210,12 @@ class _Reading:
             self.words[word] = _spelling(word, value)
         elif name not in (CONFIG, "CUDA_DEVICE_ORDER"):
             self.environment[name] = value
+
+
+def _until(seconds: object) -> str:
+    if not isinstance(seconds, int | float):
+        return "keep_alive"
+    return "never" if math.isinf(seconds) else format_duration(seconds)
 
 
 def _mapping(pairs: object) -> dict[str, str]:

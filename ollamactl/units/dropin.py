@@ -166,7 +166,7 @@ def _network(instance: Instance, facts: Facts) -> dict[str, object]:
     """
     if instance.gated:
         return {
-            "network_comment": "# Its network is its own: root and the gate alone reach it, and it reaches nobody",
+            "network_comment": "# egress: closed, for its network is its own, with the gate as the only door",
             "addresses": " ".join(_LOOPBACK),
         }
     if instance.egress is Egress.OPEN:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ollamactl.errors import Problem
-from ollamactl.model import HEAL_TIMER, TARGET, Fleet, unit_name
+from ollamactl.model import Fleet, unit_name
 from ollamactl.observed import Active, PortHolder, Replaced, Running, UnitState
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.spec import specfile, yamltree
-from tests.unit.simhost import SimHost, manifest
+from tests.unit.simhost import SimHost
+from tests.unit.simvalues import manifest
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
 
@@ -92,7 +93,7 @@ def _happen(story: Story, host: SimHost, wanted: Fleet) -> None:
             host.carry_out([step])
     host.store.update({model: manifest(model, text) for model, text in story.store.items()})
     for name, told in story.units.items():
-        _unit(host, name if name in (TARGET, HEAL_TIMER) else unit_name(name), dict(told))
+        _unit(host, name if name.startswith("ollama") else unit_name(name), dict(told))
     host.changed.update({name: Running(**_tuples(told)) for name, told in story.running.items()})
     for path, text in story.files.items():
         if text is None:

@@ -5,17 +5,25 @@ process keeps the configuration that it was started with, a target starts what i
 stops and restarts with it, and two cannot have one port.
 """
 
-import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ollamactl.errors import Problem
-from ollamactl.facts import Facts, Gpu, Layout, Manifest, Vendor
+from ollamactl.facts import Facts, Layout, Manifest
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
-from ollamactl.model import HEAL_TIMER, TARGET, TEMPLATE, Fleet, instance_name, unit_name
-from ollamactl.modelname import ModelName
+from ollamactl.model import (
+    GATE_SERVICE,
+    HEAL_TIMER,
+    TARGET,
+    TEMPLATE,
+    Fleet,
+    gate_socket,
+    instance_name,
+    socket_instance,
+    unit_name,
+)
 from ollamactl.observed import Active, Observed, PortHolder, Replaced, Running, UnitState
 from ollamactl.planning import dependents, precheck, whose
 from ollamactl.planning.plan import Plan, Step, StepKind
@@ -23,23 +31,14 @@ from ollamactl.planning.reconcile import reconcile
 from ollamactl.units.record import installed_fleet
 from ollamactl.units.render import DROP_IN, render
 from tests.unit.fakes import SALTS
+from tests.unit.simdoors import SimDoors
+from tests.unit.simvalues import CARDS, after
 
 LAYOUT = Layout()
-CARDS = tuple(
-    Gpu(vendor=Vendor.NVIDIA, index=index, pci=f"0000:0{index}:00.0", uuid=f"GPU-0000000{index}", minor=index)
-    for index in (0, 1)
-)
 
 
 def drop_in_path(instance: str) -> str:
     return f"{LAYOUT.unit_dir}/{unit_name(instance)}.d/{DROP_IN}"
-
-
-def manifest(model: str, text: str = "") -> Manifest:
-    """A model of the store; another text is another version of it."""
-    name = ModelName.parse(model)
-    data = f'{{"{name.short}": "{text}"}}'.encode()
-    return Manifest(model=name.short, path=name.manifest_path, data=data, digest=hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class Process:
     config: str | None
     secrets: str | None
     listen: str
+    """Its public address; empty for one behind the gate, which has a network of its own."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class SimHost:
     """Units that are up or failed; what is missing here is inactive."""
     processes: dict[str, Process] = field(default_factory=dict)
     """By unit."""
+    doors: SimDoors = field(default_factory=SimDoors)
     loaded: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     """The files of each unit as the manager read them."""
     loaded_wants: set[str] | None = None
@@ -142,10 +143,13 @@ class SimHost:
 
     def stop(self, unit: str) -> None:
         """Ends a unit, as systemctl does; the manager forgets what nothing needs any more."""
-        parts = [HEAL_TIMER, *self.processes]
+        parts = [HEAL_TIMER, GATE_SERVICE, *self.doors.ports, *self.processes]
         for each in [unit, *parts] if unit == TARGET else [unit, *self._requiring(unit)]:
             self.processes.pop(each, None)
             self.units.pop(each, None)
+            self.doors.ports.pop(each, None)
+        if GATE_SERVICE not in self.units:
+            self.doors.in_gate = set()
         self.loaded_wants = self.loaded_wants if TARGET in self.units else None
         needed = {*self.units, *(self.loaded_wants or ())}
         self.loaded = {each: read for each, read in self.loaded.items() if each in needed}
@@ -156,7 +160,7 @@ class SimHost:
         return replace(
             state,
             need_reload=state.need_reload or stale,
-            requires=tuple(self._requires(unit)) if stale and unit != HEAL_TIMER else None,
+            requires=tuple(self._requires(unit)) if stale and instance_name(unit) else None,
         )
 
     def _running(self, unit: str) -> Running:
@@ -173,7 +177,10 @@ class SimHost:
 
     def _holders(self, fleet: Fleet) -> Mapping[str, PortHolder]:
         by_address = self._squatted()
+        by_address |= dict(self.doors.holders())
         for unit, process in self.processes.items():
+            if not process.listen:
+                continue
             address, _, port = process.listen.rpartition(":")
             by_address[process.listen] = PortHolder(
                 address=address, port=int(port), pid=4000 + process.serial, command="ollama serve", unit=unit
@@ -181,24 +188,14 @@ class SimHost:
         found = {}
         for instance in dependents.to_run(fleet):
             holder = by_address.get(instance.listen)
-            if holder and holder.unit != instance.unit:
+            own = {instance.unit, *([gate_socket(instance.name)] if instance.gated else [])}
+            if holder and holder.unit not in own:
                 found[instance.name] = holder if self.root else replace(holder, pid=None, command="", unit="")
         return found
 
     def _squatted(self) -> dict[str, PortHolder]:
         down = {name for name, other in self.others.items() if not other.up}
         return {f"{each.address}:{each.port}": each for each in self.squatters if each.unit not in down}
-
-    def _other(self, step: Step) -> None:
-        """What happens to a service of somebody else's."""
-        seen = self.others[step.subject]
-        if step.links:
-            gone = {path: to for path, to in seen.links.items() if path not in step.links}
-            links = gone if step.kind is StepKind.DISABLE else {**seen.links, **step.links}
-            self.others[step.subject] = replace(seen, links=links)
-        else:
-            active = Active.ACTIVE if step.kind is StepKind.RESTORE else Active.INACTIVE
-            self.others[step.subject] = replace(seen, state=replace(seen.state, active=active))
 
     def _do(self, step: Step) -> None:
         if step.kind is StepKind.WRITE and step.file:
@@ -212,7 +209,7 @@ class SimHost:
                 return  # heal's own
             assert self.files.pop(step.subject).ours, f"removes {step.subject}, which is somebody else's"
         elif step.links or step.kind in (StepKind.DISPLACE, StepKind.RESTORE):
-            self._other(step)
+            self.others[step.subject] = after(step, self.others[step.subject])
         elif step.kind is StepKind.ENABLE:
             self._link(step.subject, there=True)
         elif step.kind is StepKind.DISABLE:
@@ -223,6 +220,8 @@ class SimHost:
             self.loaded_wants = None if self.loaded_wants is None else set(self.links)
         elif step.kind is StepKind.STOP:
             self.stop(step.subject)
+        elif step.kind is StepKind.RESTART and step.subject == GATE_SERVICE:
+            self.doors.restart()
         elif step.kind is StepKind.RESTART:
             along = [unit for unit in self._requiring(step.subject) if unit in self.processes]
             self.stop(step.subject)
@@ -238,8 +237,15 @@ class SimHost:
             (self.links.add if there else self.links.discard)(unit)
 
     def _start(self, unit: str) -> None:
-        if unit in self.processes or (unit in (TARGET, HEAL_TIMER) and unit in self.units):
+        if unit in self.units and (unit in self.processes or not instance_name(unit)):
             return
+        if socket_instance(unit):
+            (text,) = self.loaded.setdefault(unit, self._on_disk(unit))
+            taken = {process.listen for process in self.processes.values()}
+            self.doors.open(unit, _value(text, rb"^ListenStream=(.+)$"), taken, gate=GATE_SERVICE in self.units)
+            self.units[unit] = UnitState(name=unit, load_state="loaded", active=Active.ACTIVE, sub_state="listening")
+            return
+        self.doors.gate_is_new = False
         self.units[unit] = UnitState(name=unit, load_state="loaded", active=Active.ACTIVE, sub_state="running")
         if unit == TARGET:
             self.loaded_wants = set(self.links) if self.loaded_wants is None else self.loaded_wants
@@ -255,9 +261,11 @@ class SimHost:
             self._start(other)
         assert template, f"{unit} is started without its template"
         listen = _value(drop_in, rb"^Environment=OLLAMA_HOST=(.+)$")
-        taken = [other for other, process in self.processes.items() if process.listen == listen]
         assert listen, f"{unit} is started without its drop-in"
-        assert not taken, f"{unit} is started on {listen} while {taken} has it"
+        listen = "" if b"\nPrivateNetwork=yes\n" in drop_in else listen
+        holders = [other for other, process in self.processes.items() if listen and process.listen == listen]
+        holders += [GATE_SERVICE] if listen in self.doors.held else []
+        assert not holders, f"{unit} is started on {listen} while {holders} has it"
         assert listen not in self._squatted() or not self.others, f"{unit} is started on {listen}, which is not free"
         secrets = self.files.get(f"{LAYOUT.secrets}/{instance_name(unit)}.env") if b"/secrets/" in drop_in else None
         self.processes[unit] = Process(
@@ -281,7 +289,7 @@ class SimHost:
 
     def _on_disk(self, unit: str) -> tuple[bytes, ...]:
         paths: tuple[str, ...] = (f"{LAYOUT.unit_dir}/{TEMPLATE}", drop_in_path(instance_name(unit) or ""))
-        if unit == HEAL_TIMER:
+        if not instance_name(unit):
             paths = (f"{LAYOUT.unit_dir}/{unit}",)
         return tuple(self.files[path].data if path in self.files else b"" for path in paths)
 

@@ -11,7 +11,8 @@ from ollamactl.errors import Severity
 from ollamactl.model import TARGET, Fleet, Health, Instance, Restart, State, Store, instance_name, unit_name
 from ollamactl.observed import Active, Running
 from ollamactl.planning.plan import ORDER, StepKind
-from tests.unit.simhost import LAYOUT, SimHost, drop_in_path, manifest
+from tests.unit.simhost import LAYOUT, SimHost, drop_in_path
+from tests.unit.simvalues import manifest
 
 NAMES = ("a", "b", "c", "d")
 MODELS = ("llama3:latest", "mistral:7b", "phi:latest")
