@@ -37,6 +37,7 @@ PURE = {
     "gate",
     *below("gate", "body budget config decide forward hostcheck limits message"),
     "generation",
+    "gguf",
     "healing",
     "inventory",
     "manifest",
@@ -83,6 +84,8 @@ PURE = {
     "spec.yamlnodes",
     "spec.yamltree",
     "units",
+    "units.budgetchecks",
+    "units.cardbudget",
     "units.cardchecks",
     "units.changes",
     "units.dropin",
@@ -99,6 +102,7 @@ PURE = {
     "units.secretfile",
     "units.serverenv",
     "units.unitfile",
+    "units.vram",
 }
 """Values in, values out: no file, clock, process, socket or environment."""
 
@@ -123,6 +127,7 @@ EDGE = {
     "host.dbuswire",
     "host.discover",
     "host.envfiles",
+    "host.gguf",
     "host.gpus",
     "host.inflight",
     "host.jobs",
