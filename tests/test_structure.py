@@ -14,6 +14,15 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
+SPEC = (
+    "checks declared depchecks derived gatechecks modelchecks restartcheck schema schemahints specaddress "
+    "specfile specmodel specplace spectext specvalue starter suggest varchecks violations yamlerrors yamlnodes "
+    "yamltree"
+)
+UNITS = (
+    "budgetchecks cardbudget cardchecks changes dropin envconfig envfile environment gateunits healunits identity "
+    "ollama_env pins record render secretfile serverenv unitfile vram"
+)
 PLANNING = (
     "dependents disksteps displace doors heed lost missing onlycheck plan precheck reconcile replacement undo whose"
 )
@@ -61,48 +70,9 @@ PURE = {
     "result",
     "room",
     "spec",
-    "spec.checks",
-    "spec.declared",
-    "spec.depchecks",
-    "spec.derived",
-    "spec.gatechecks",
-    "spec.modelchecks",
-    "spec.restartcheck",
-    "spec.schema",
-    "spec.schemahints",
-    "spec.specaddress",
-    "spec.specfile",
-    "spec.specmodel",
-    "spec.specplace",
-    "spec.spectext",
-    "spec.specvalue",
-    "spec.starter",
-    "spec.suggest",
-    "spec.varchecks",
-    "spec.violations",
-    "spec.yamlerrors",
-    "spec.yamlnodes",
-    "spec.yamltree",
+    *below("spec", SPEC),
     "units",
-    "units.budgetchecks",
-    "units.cardbudget",
-    "units.cardchecks",
-    "units.changes",
-    "units.dropin",
-    "units.envconfig",
-    "units.envfile",
-    "units.environment",
-    "units.gateunits",
-    "units.healunits",
-    "units.identity",
-    "units.ollama_env",
-    "units.pins",
-    "units.record",
-    "units.render",
-    "units.secretfile",
-    "units.serverenv",
-    "units.unitfile",
-    "units.vram",
+    *below("units", UNITS),
 }
 """Values in, values out: no file, clock, process, socket or environment."""
 
