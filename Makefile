@@ -13,7 +13,7 @@ help:
 	@echo 'make bench-gate  what the gate adds to a request, beside nginx'
 	@echo 'make soak    what takes too long for every test run; SPECS=100000 VALUES=10000 say how many'
 	@echo 'make deb     the Debian package, for bookworm and for trixie, in dist/'
-	@echo 'make deb-check  what Debian asks of it: lintian, piuparts, autopkgtest, reproducible builds, pip, Ansible'
+	@echo 'make deb-check  what Debian asks of it: lintian, piuparts, autopkgtest, reproducible builds, pip, Ansible; LiteLLM and Open WebUI read their exports'
 	@echo 'make clean   removes the cache'
 
 test:
