@@ -3,7 +3,7 @@
 # ruff: noqa: PTH116, PTH118
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,12 +71,13 @@ def pull(
                     if name.short in own:
                         return made(name)
                     insecure = name.host in fleet.pull.insecure
+                    passed = place.whole() if api.closed else None
                     _follow(api.pull(name.short, insecure=insecure, patience=patience), place, watch)
                     data = place.manifest(name)
                     offered = offers.get(name.short)
                     if not api.closed and offered and offered.digest != hashlib.sha256(data).hexdigest():
                         raise PullError(f"somebody else changed {name.short} while it was pulled", hint="pull it again")
-                    return taken(name, data)
+                    return taken(name, data, passed)
 
                 def made(name: ModelName) -> Pulled:
                     recipe = read_recipe(name.short, own[name.short], Path(models_dir), spec=fleet.source)
@@ -90,8 +91,8 @@ def pull(
                         place.bare()
                         place.fill()
 
-                def taken(name: ModelName, data: bytes) -> Pulled:
-                    place.check(name, staging.layers(data))
+                def taken(name: ModelName, data: bytes, passed: Collection[str] | None = None) -> Pulled:
+                    place.check(name, staging.layers(data), passed=passed)
                     # Whoever waits for the lock may be interrupted; whoever moves a model may not
                     with locked(host, tell), interrupt.unbroken():
                         size = place.take(name, data, staging.layers(data)).size

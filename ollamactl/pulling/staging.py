@@ -46,6 +46,8 @@ class Staging:
         self.beside = path.rpartition(f"/{NAME}/")[0]
         """The folder that it lies in."""
         self._seen, self._at, self._owner = seen, at, owner
+        self._read = set[str]()
+        """Whole blobs whose content was looked at, and is what their names say."""
 
     def fill(self, damaged: Collection[str] = ()) -> None:
         """Links to every blob of the store, but for the `damaged` digests; what a former pull left is kept if sound."""
@@ -54,6 +56,7 @@ class Staging:
         for name in os.listdir(self._at["blobs"]):
             about = os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False)
             if _BLOB.fullmatch(name) and stat.S_ISREG(about.st_mode) and self._sound(name):
+                self._read.add(name)
                 continue
             if "-partial" in name and stat.S_ISREG(about.st_mode):
                 # Whatever user the server had then, the one that it has now goes on with it
@@ -178,9 +181,20 @@ class Staging:
             raise translate(error, f"take in {name.short}", self.path) from error
         return Taken(data=data, size=size)
 
-    def check(self, name: ModelName, layers: Iterable[tuple[str, int]]) -> None:
-        """Whether each blob that is to be taken is what its digest says: Ollama does not look at all of them.
+    def whole(self) -> frozenset[str]:
+        """Names of the whole blobs that pulls have left here: the next one passes them by, and reads none of them."""
+        names = os.listdir(self._at["blobs"])
+        return frozenset(name for name in names if _BLOB.fullmatch(name) and not self._linked(name))
 
+    def _linked(self, name: str) -> bool:
+        return stat.S_ISLNK(os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False).st_mode)
+
+    def check(
+        self, name: ModelName, layers: Iterable[tuple[str, int]], *, passed: Collection[str] | None = None
+    ) -> None:
+        """Whether each blob that is to be taken is what its digest says.
+
+        `passed` are those that Ollama did not look at itself when it pulled, right now; None where it looked at none.
         Raises HostError; what is not goes, so that the next pull gets it anew.
         """
         for digest, length in dict(layers).items():
@@ -188,11 +202,14 @@ class Staging:
             with suppress(OSError):
                 if (there := os.stat(blob, dir_fd=self._at["store"]).st_size) == length:
                     continue
-                if stat.S_ISLNK(os.stat(blob, dir_fd=self._at["blobs"], follow_symlinks=False).st_mode):
+                if self._linked(blob):
                     raise HostError(
                         f"{name.short}: {blob} in the store has {there} bytes instead of {length}",
                         hint=f"it is damaged: `sudo find {self.beside} -name {blob} -delete`, then pull again",
                     )
+            if passed is not None and (blob in self._read or blob not in passed):
+                self._read.add(blob)
+                continue
             try:
                 sound = self._sound(blob)
             except OSError as error:
@@ -226,7 +243,7 @@ class Staging:
         with suppress(OSError):
             folders.empty(self._at["manifests"])
             for name in os.listdir(self._at["blobs"]):
-                if stat.S_ISLNK(os.stat(name, dir_fd=self._at["blobs"], follow_symlinks=False).st_mode):
+                if self._linked(name):
                     os.unlink(name, dir_fd=self._at["blobs"])
             if not os.listdir(self._at["blobs"]):
                 for name in ("blobs", "manifests"):

@@ -103,9 +103,9 @@ def test_another_user_cannot_speak_to_the_server_that_makes_it(host: FleetHost) 
     host.machine.write("/tmp/mallory.py", MALLORY)
     spec = edited(FLEET, "      own/file:v1: {modelfile: /etc/ollamactl/file.Modelfile}\n", "")
     spec = edited(spec, '      file: {port: 11435, models: ["own/file:v1"]}\n', "")
+    host.machine.run("install -o nobody /dev/null /tmp/mallory.log")
     mallory = host.machine.popen("exec python3 /tmp/mallory.py >/tmp/mallory.log", user="nobody")
     try:
-        host.machine.run("touch /tmp/mallory.log")
         for number in range(3):
             host.machine.write("/etc/ollamactl/terse.Modelfile", TERSE.replace("0.2", f"0.{number + 3}"))
             host.applied(spec)

@@ -83,6 +83,22 @@ def test_what_came_with_another_content_than_its_digest_says_is_thrown_away(mode
         assert not blob(inner, NEW).exists()
 
 
+def test_what_ollama_itself_has_just_looked_at_is_not_read_again_but_what_it_passed_by_is(models: Path) -> None:
+    data = manifest(OLD, NEW)
+    with opened(models) as (place, inner):
+        place.fill()
+        passed = place.whole()
+        wrote(inner, data)
+        blob(inner, NEW).write_bytes(NEW[::-1])  # as nothing but a test would do it
+        place.check(MODEL, staging.layers(data), passed=passed)
+        left = place.whole()
+    assert (list(passed), list(left)) == ([], [blob(models, NEW).name])
+    with opened(models) as (place, inner):
+        with pytest.raises(HostError, match="came with another content than its digest says"):
+            place.check(MODEL, staging.layers(data), passed=place.whole())
+        assert list(place.whole()) == []
+
+
 def test_a_damaged_blob_of_the_store_is_named_with_what_removes_it(models: Path) -> None:
     data = manifest(OLD, NEW)
     blob(models, OLD).write_bytes(OLD[1:])
