@@ -9,6 +9,10 @@ def main() -> None:
         from ollamactl.gate.service import main as gate
 
         raise SystemExit(gate())
+    if sys.argv[1:2] == ["broker"]:
+        from ollamactl.gate.broker import main as broker
+
+        raise SystemExit(broker())
     from ollamactl import cli
 
     cli.main()

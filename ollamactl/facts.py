@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.files import FileKind
-from ollamactl.model import GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER, Instance, socket_instance
+from ollamactl.model import GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, Instance, socket_instance
 
 
 class Vendor(StrEnum):
@@ -32,16 +32,6 @@ class Gpu:
     """NVIDIA: the minor of /dev/nvidiaN (`Device Minor`), which is not the index."""
     nodes: tuple[str, ...] = ()
     """AMD: the card's own /dev/dri/ nodes as `MAJOR:MINOR`, for DeviceAllow=/dev/char/MAJOR:MINOR."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What a model's context takes in memory."""
-
-    elements: int
-    """Numbers that are kept for each token of it, in all layers."""
-    context: int
-    """Tokens that it was made for at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +115,10 @@ class Layout:
             return FileKind.SECRETS
         if path.endswith(".target"):
             return FileKind.TARGET
+        if path.endswith(tuple(f"/{unit}" for unit in GATE_UNITS)):
+            return FileKind.GATE
         if path.endswith(".socket"):
             return FileKind.SOCKET
-        if path.endswith(f"/{GATE_SERVICE}"):
-            return FileKind.GATE
         if path.endswith(HEAL_TIMER):
             return FileKind.TIMER
         if path.endswith(HEAL_SERVICE):
@@ -157,8 +147,6 @@ class Facts:
     """The path of ollamactl itself, for the services that run it; empty where the spec wants none."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""
-    shapes: Mapping[str, Shape] = field(default_factory=dict)
-    """By a manifest's digest; those that the memory of cards is reckoned with."""
     kept: Mapping[str, Manifest] = field(default_factory=dict)
     """By digest: what a model is fixed to and the store has no more, but a server's view has."""
 

@@ -1,4 +1,7 @@
-"""The fleet as values: what a valid spec says; durations are float seconds (`math.inf` is forever), sizes int bytes."""
+"""The fleet as values: what a valid spec says, every default filled in.
+
+Durations are float seconds (`math.inf` is forever), sizes are int bytes. Nothing here reads the host.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -153,8 +156,6 @@ class Instance:
     kv_cache_type: str | None = None
     spread: bool = False
     vram_reserve: int | None = None
-    vram: int | None = None
-    """What it needs on each of its cards; None is to be estimated."""
     environment: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     environment_files: tuple[str, ...] = ()
@@ -238,8 +239,6 @@ class Fleet:
     health: Health | None = None
     """None: nobody looks, and nothing is installed for it."""
     pull: Pull = Pull()
-    cards: tuple[tuple[str, int], ...] = ()
-    """Cards as written -> the memory that they have for the fleet."""
     custom: tuple[tuple[str, str], ...] = ()
     """Models of the spec's own -> the Modelfile that each is made by."""
 
@@ -247,6 +246,8 @@ class Fleet:
 TARGET = "ollama-fleet.target"
 TEMPLATE = "ollama@.service"
 GATE_SERVICE = "ollama-gate.service"
+BROKER_SERVICE, BROKER_SOCKET = "ollamactl-broker.service", "ollamactl-broker.socket"
+GATE_UNITS = (GATE_SERVICE, BROKER_SERVICE, BROKER_SOCKET)
 HEAL_SERVICE = "ollamactl-heal.service"
 HEAL_TIMER = "ollamactl-heal.timer"
 

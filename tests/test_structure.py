@@ -14,15 +14,6 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
-SPEC = (
-    "checks declared depchecks derived gatechecks modelchecks restartcheck schema schemahints specaddress "
-    "specfile specmodel specplace spectext specvalue starter suggest varchecks violations yamlerrors yamlnodes "
-    "yamltree"
-)
-UNITS = (
-    "budgetchecks cardbudget cardchecks changes dropin envconfig envfile environment gateunits healunits identity "
-    "ollama_env pins record render secretfile serverenv unitfile vram"
-)
 PLANNING = (
     "dependents disksteps displace doors heed lost missing onlycheck plan precheck reconcile replacement undo whose"
 )
@@ -46,7 +37,6 @@ PURE = {
     "gate",
     *below("gate", "body budget config decide forward hostcheck limits message"),
     "generation",
-    "gguf",
     "healing",
     "inventory",
     "manifest",
@@ -70,9 +60,45 @@ PURE = {
     "result",
     "room",
     "spec",
-    *below("spec", SPEC),
+    "spec.checks",
+    "spec.declared",
+    "spec.depchecks",
+    "spec.derived",
+    "spec.gatechecks",
+    "spec.modelchecks",
+    "spec.restartcheck",
+    "spec.schema",
+    "spec.schemahints",
+    "spec.specaddress",
+    "spec.specfile",
+    "spec.specmodel",
+    "spec.specplace",
+    "spec.spectext",
+    "spec.specvalue",
+    "spec.starter",
+    "spec.suggest",
+    "spec.varchecks",
+    "spec.violations",
+    "spec.yamlerrors",
+    "spec.yamlnodes",
+    "spec.yamltree",
     "units",
-    *below("units", UNITS),
+    "units.cardchecks",
+    "units.changes",
+    "units.dropin",
+    "units.envconfig",
+    "units.envfile",
+    "units.environment",
+    "units.gateunits",
+    "units.healunits",
+    "units.identity",
+    "units.ollama_env",
+    "units.pins",
+    "units.record",
+    "units.render",
+    "units.secretfile",
+    "units.serverenv",
+    "units.unitfile",
 }
 """Values in, values out: no file, clock, process, socket or environment."""
 
@@ -85,7 +111,7 @@ EDGE = {
     "doctor.places",
     "doctor.services",
     "drain",
-    *below("gate", "backend broker brokered client clock descriptors dialing exchange gate units waking"),
+    *below("gate", "backend broker brokered client clock descriptors dialing exchange gate waking"),
     "healing.memory",
     "healing.pulse",
     "history",
@@ -97,7 +123,6 @@ EDGE = {
     "host.dbuswire",
     "host.discover",
     "host.envfiles",
-    "host.gguf",
     "host.gpus",
     "host.inflight",
     "host.jobs",

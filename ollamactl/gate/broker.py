@@ -24,9 +24,11 @@ import struct
 import sys
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ollamactl.errors import HostError, NotPermitted, OllamactlError
+from ollamactl.facts import Layout
 from ollamactl.gate import config, descriptors
 from ollamactl.gate.config import Behind
 from ollamactl.host import addresses, journalwriter, netns
@@ -36,11 +38,9 @@ from ollamactl.model import GATE_SERVICE, LOOPBACK
 
 LONGEST = 2048
 """Bytes of a packet."""
+_SYSTEMD = Path("/proc/1")
 _LINGERS_SECONDS = 2.0
 """Without a connection; systemd starts it again for the next."""
-_SYSTEMD = Path("/proc/1")
-_PEERS = 16
-"""Connections at once: a gate has two, and each of those that only bring their answers to an end."""
 
 
 class Refused(Exception):
@@ -197,30 +197,30 @@ def _note(server: Behind, text: str) -> None:
     journalwriter.write(f"{server.name}: {message}", priority=int(priority), fields=fields)
 
 
-def main(unit_file: str) -> int:
-    """`ollamactl gate-broker`; returns the exit status when nobody has been connected for a while."""
+def main(unit_file: str = f"{Layout().unit_dir}/{GATE_SERVICE}") -> int:
+    """`ollamactl broker`; returns the exit status where nobody has been connected for a while."""
     passed = next(iter(descriptors.passed().values()), None)
     if not passed:
         _say("no socket was passed: ollamactl-broker.socket starts it")
         return 78
     listener, broker = passed[0], Broker(lambda: configured(unit_file), PrivateBus())
-    running: set[socket.socket] = set()
+    listening = select.poll()
+    listening.register(listener, select.POLLIN)
+    peers: set[socket.socket] = set()
 
     def talk(peer: socket.socket) -> None:
         try:
             broker.serve(peer)
         finally:
-            running.discard(peer)
+            peers.discard(peer)
 
-    while True:
-        ready, _, _ = select.select([listener], [], [], _LINGERS_SECONDS)
-        if ready and len(running) < _PEERS:
+    while listening.poll(_LINGERS_SECONDS * 1000) or peers:
+        with suppress(BlockingIOError):
             peer, _ = listener.accept()
             peer.setblocking(True)
-            running.add(peer)
+            peers.add(peer)
             start_new_thread(talk, (peer,))
-        elif not ready and not running:
-            return 0
+    return 0
 
 
 def configured(unit_file: str) -> Mapping[str, Behind]:

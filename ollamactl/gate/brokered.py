@@ -7,9 +7,9 @@ from collections import deque
 from contextlib import suppress
 
 from ollamactl.errors import HostError
+from ollamactl.gate.config import BROKER
 from ollamactl.gate.dialing import Address, connected
 
-SOCKET = "/run/ollamactl-broker/socket"
 _LONGEST = 2048
 _AHEAD = 32
 """Questions that may be on their way at once; their sum must fit into a socket's buffer."""
@@ -113,7 +113,7 @@ class Line:
 class Broker:
     """Starts, stops and tells units (waking.Units), and leads to their servers."""
 
-    def __init__(self, place: str = SOCKET) -> None:
+    def __init__(self, place: str = BROKER) -> None:
         self._manager = Line(place)
         self._dials = Line(place)
         """Of its own: no new connection to a server that is awake waits for systemd."""

@@ -1,11 +1,8 @@
-"""How the gate reaches a server: at an address of its own network, or of one that the server has for itself."""
+"""How the gate reaches a server: `brokered` knows the way into a network of the server's own."""
 
 import asyncio
 import socket
 from typing import Protocol
-
-from ollamactl.errors import HostError, NotPermitted
-from ollamactl.host import netns
 
 Address = tuple[str, int]
 
@@ -30,73 +27,11 @@ class Direct:
 
     async def dial(self) -> socket.socket:
         """By the dialer."""
-        return await connected(tcp(self.address), self.address)
+        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        return await connected(socket.socket(family, socket.SOCK_STREAM), self.address)
 
     def forget(self) -> None:
         """By the dialer."""
-
-
-class Processes(Protocol):
-    """The service manager; raises HostError or NotPermitted."""
-
-    async def main_pid(self, unit: str) -> int:
-        """The unit's main process, 0 for none."""
-
-
-class Inside:
-    """To a server with a network namespace of its own, held while it is awake. A restarted server has another one."""
-
-    def __init__(self, unit: str, address: Address, processes: Processes) -> None:
-        self.address = address
-        self._unit = unit
-        self._processes = processes
-        self._pid = 0
-        self._there: netns.Namespace | None = None
-
-    async def dial(self) -> socket.socket:
-        """By the dialer."""
-        if self._there:
-            try:
-                return await self._dial(self._there)
-            except ConnectionRefusedError:
-                self.forget()
-        return await self._dial(await self._found())
-
-    async def _dial(self, there: netns.Namespace) -> socket.socket:
-        return await connected(there.socket(family(self.address)), self.address)
-
-    async def _found(self) -> netns.Namespace:
-        try:
-            pid = await self._processes.main_pid(self._unit)
-            if not pid:
-                raise ConnectionRefusedError(f"{self._unit} does not run")
-            there = netns.Namespace(pid)
-        except (HostError, NotPermitted) as error:
-            raise ConnectionRefusedError(str(error)) from error
-        if there.is_own():  # where our own port is: a process that systemd has just made has not left it yet
-            there.close()
-            raise ConnectionRefusedError("its network is not there yet")
-        if self._there:
-            there.close()
-        else:
-            self._there = there
-        return self._there
-
-    def forget(self) -> None:
-        """By the dialer."""
-        if self._there:
-            self._there.close()
-            self._there = None
-
-
-def family(address: Address) -> socket.AddressFamily:
-    """The address's."""
-    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-
-
-def tcp(address: Address) -> socket.socket:
-    """A socket that can be connected to it."""
-    return socket.socket(family(address), socket.SOCK_STREAM)
 
 
 async def connected(sock: socket.socket, address: Address) -> socket.socket:

@@ -4,23 +4,20 @@ import asyncio
 import signal
 import socket
 import sys
-from contextlib import suppress
 
 from ollamactl.errors import HostError, NotPermitted
+from ollamactl.facts import Layout
 from ollamactl.gate import descriptors
 from ollamactl.gate.backend import Pool
+from ollamactl.gate.broker import configured
+from ollamactl.gate.brokered import Broker
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
-from ollamactl.gate.dialing import Direct, Inside
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
-from ollamactl.gate.units import ManagerUnits
 from ollamactl.gate.waking import Waker
-from ollamactl.host import addresses
-from ollamactl.model import unit_name
+from ollamactl.model import GATE_SERVICE, LOOPBACK, unit_name
 
-_MAX_WAIT = 300.0
-"""Seconds that a request waits for its server; a key of the spec once there is one."""
 _TICK = 1.0
 _NOTHING_TO_DO = 78
 """EX_CONFIG (sysexits.h): the unit is not started again (RestartPreventExitStatus=)."""
@@ -45,30 +42,23 @@ async def serve() -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    limits, units = Limits(), ManagerUnits()
+    limits, broker = Limits(), Broker()
     clock = Clock(loop, _TICK)
-    own = frozenset((socket.gethostname().lower(), *addresses.own()))
+    servers = configured(f"{Layout().unit_dir}/{GATE_SERVICE}")
+    own = frozenset((socket.gethostname().lower(), *await broker.addresses()))
     doors = []
     for name, sockets in passed.items():
-        unit = unit_name(name)
-        address = _address(unit, await units.server_host(unit))
-        dialer = Inside(unit, address, units) if await units.private_network(unit) else Direct(address)
-        pool, waker = Pool(dialer, clock, limits), Waker(unit, dialer, units, _MAX_WAIT)
+        server = servers.get(unit_name(name))
+        if server is None:  # its socket was stopped, and is still open in a gate that goes on
+            continue
+        way = broker.way(server.unit, (LOOPBACK, server.port))
+        pool, waker = Pool(way, clock, limits), Waker(server.unit, way, broker, server.max_wait)
         for sock in sockets:
             listener = Listener(loopback=_is_loopback(sock), own=own)
             doors.append(Door(pool, clock, listener, waker))
             await doors[-1].open(sock)
     await ended.wait()
     await asyncio.gather(*(door.close() for door in doors))
-
-
-def _address(unit: str, host: str) -> tuple[str, int]:
-    """Where the server listens, from the OLLAMA_HOST that its unit has."""
-    address, _, port = host.rpartition(":")
-    with suppress(ValueError):
-        if address:
-            return address.strip("[]"), int(port)
-    raise HostError(f"{unit} is not installed, or says no address: its OLLAMA_HOST is {host!r}")
 
 
 def _is_loopback(sock: socket.socket) -> bool:

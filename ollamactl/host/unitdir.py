@@ -16,7 +16,7 @@ from ollamactl.facts import Layout
 from ollamactl.files import MARKER, File, FileKind, ObservedFile
 from ollamactl.host import atomic, unitlinks
 from ollamactl.host.oserrors import translate
-from ollamactl.model import GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name, socket_instance
+from ollamactl.model import GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, instance_name, socket_instance
 
 DROP_IN = "10-ollamactl.conf"
 
@@ -167,7 +167,7 @@ class UnitDir:
 
     def _paths(self, layout: Layout) -> Iterator[str]:
         """Every path in the folder of units that may hold a file of ours, or something in its stead."""
-        for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER, GATE_SERVICE):
+        for name in (TEMPLATE, TARGET, HEAL_SERVICE, HEAL_TIMER, *GATE_UNITS):
             yield f"{layout.unit_dir}/{name}"
         for entry in self._scan(layout.unit_dir):
             if socket_instance(entry.name):

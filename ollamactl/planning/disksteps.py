@@ -6,7 +6,7 @@ from ollamactl import manifest
 from ollamactl.facts import Layout
 from ollamactl.files import File, FileKind, ObservedFile
 from ollamactl.model import (
-    GATE_SERVICE,
+    GATE_UNITS,
     HEAL_SERVICE,
     HEAL_TIMER,
     TARGET,
@@ -143,7 +143,7 @@ def reload_step(steps: list[Step], fleet: Fleet, observed: Observed, scope: Scop
         units = [i.unit for i in fleet.instances if scope.holds(i.name)] + sorted(loaded - observed.wanted)
         units += [HEAL_TIMER, HEAL_SERVICE] if fleet.health else []
         gated = [i.name for i in fleet.instances if i.gated and scope.holds(i.name)]
-        units += [*map(gate_socket, gated), GATE_SERVICE] if gated else []
+        units += [*map(gate_socket, gated), *GATE_UNITS] if gated else []
         stale = [unit for unit in dict.fromkeys(units) if observed.unit(unit).need_reload]
         if stale or observed.unit(TARGET).need_reload:
             parts = [f"files of {', '.join(stale[:3]) or TARGET} changed on disk since systemd read them"]

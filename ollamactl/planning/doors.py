@@ -6,7 +6,16 @@ systemd starts no socket of a service that is active, and one that is stopped st
 
 from collections.abc import Collection, Iterable
 
-from ollamactl.model import GATE_SERVICE, Fleet, Instance, State, gate_socket, socket_instance
+from ollamactl.model import (
+    BROKER_SOCKET,
+    GATE_SERVICE,
+    GATE_UNITS,
+    Fleet,
+    Instance,
+    State,
+    gate_socket,
+    socket_instance,
+)
 from ollamactl.observed import UP, Active, Observed
 from ollamactl.planning.disksteps import EMPTY, Scope
 from ollamactl.planning.plan import Step, StepKind
@@ -24,10 +33,17 @@ def steps(fleet: Fleet, observed: Observed, scope: Scope, on_disk: Iterable[Step
             changed += _door(instance, observed, written)
     yield from changed
     up = observed.unit(GATE_SERVICE).active in UP
-    if up and gated and (changed or _place(GATE_SERVICE, observed) in written):
+    broker_changed = _place(BROKER_SOCKET, observed) in written
+    if observed.unit(BROKER_SOCKET).active in UP and (broker_changed or not (gated or scope.only)):
+        yield Step(kind=StepKind.STOP, subject=BROKER_SOCKET, cause="it changes" if gated else _nobody(fleet))
+    if up and gated and (changed or any(_place(unit, observed) in written for unit in GATE_UNITS)):
         yield Step(kind=StepKind.RESTART, subject=GATE_SERVICE, cause=_cause(changed))
     if up and not gated and not scope.only:
-        yield Step(kind=StepKind.STOP, subject=GATE_SERVICE, cause=NOBODY if fleet.instances else EMPTY)
+        yield Step(kind=StepKind.STOP, subject=GATE_SERVICE, cause=_nobody(fleet))
+
+
+def _nobody(fleet: Fleet) -> str:
+    return NOBODY if fleet.instances else EMPTY
 
 
 def opens(step: Step) -> bool:

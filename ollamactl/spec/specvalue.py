@@ -9,6 +9,7 @@ from typing import Any
 from ollamactl import quantity
 from ollamactl.errors import WrongValueError
 from ollamactl.model import (
+    GATE_UNITS,
     HEAL_SERVICE,
     Backend,
     Egress,
@@ -194,7 +195,7 @@ def service(text: str) -> str:
         raise WrongValueError(f"{text!r} is not a service", "write its full name: ollama.service")
     if full != text:
         raise WrongValueError(f"{text!r} is not the full name of a service", f"write {full}")
-    if instance_name(text) or text == HEAL_SERVICE:
+    if instance_name(text) or text in (HEAL_SERVICE, *GATE_UNITS):
         raise WrongValueError(f"{text} is a name of ollamactl's own, so nothing can make room for it", "remove it")
     return text
 
@@ -260,7 +261,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "load_timeout": positive,
     "flash_attention": Toggle,
     "vram_reserve": size,
-    "vram": size,
     "environment_files": each(path),
     "state": State,
     "models": each(served),

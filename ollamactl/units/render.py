@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ollamactl.facts import Facts, Manifest
 from ollamactl.files import MARKER, VIEW_NOTE, File, FileKind
 from ollamactl.model import (
-    GATE_SERVICE,
+    GATE_UNITS,
     HEAL_SERVICE,
     HEAL_TIMER,
     TARGET,
@@ -92,15 +92,16 @@ def render(fleet: Fleet, facts: Facts) -> tuple[File, ...]:
 
 
 def _gate(fleet: Fleet, facts: Facts, shared: Mapping[str, object], files: Sequence[File]) -> Iterator[File]:
-    """The sockets that systemd holds for those behind the gate, and the gate itself."""
+    """The sockets that systemd holds for those behind the gate, the gate itself, and its broker."""
     gated = [instance for instance in fleet.instances if instance.gated]
     for instance in gated:
         text = _compiled("ollama-gate.socket").render(shared, **gateunits.socket(instance))
         path = f"{facts.layout.unit_dir}/{gate_socket(instance.name)}"
         yield _text(path, text, FileKind.SOCKET, instance.name)
     if gated:
-        text = _compiled(GATE_SERVICE).render(shared, **gateunits.service(fleet, facts, files))
-        yield _text(f"{facts.layout.unit_dir}/{GATE_SERVICE}", text, FileKind.GATE)
+        words = {**shared, "state_dir": facts.layout.state_dir, **gateunits.service(fleet, facts, files)}
+        for unit in GATE_UNITS:
+            yield _text(f"{facts.layout.unit_dir}/{unit}", _compiled(unit).render(words), FileKind.GATE)
 
 
 def lacks(facts: Facts) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.lab.binaries import PYCACHE_IN_CONTAINER, SOURCE_IN_CONTAINER
+from tests.lab.binaries import SOURCE_IN_CONTAINER
 from tests.lab.roots import EXTRA
 from tests.system.fleethost import UNITS, FleetHost, unit
 from tests.system.inside import fleet_of
@@ -16,43 +16,24 @@ from tests.system.inside import fleet_of
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("gate")]
 
 GATE = "ollama-gate.service"
-SERVICE = f"""
-[Unit]
-StartLimitIntervalSec=0
-[Service]
-Environment=PYTHONPATH={SOURCE_IN_CONTAINER} PYTHONPYCACHEPREFIX={PYCACHE_IN_CONTAINER}
-ExecStart=/usr/bin/python3 -P -m ollamactl gate
-Restart=on-failure
-RestartSec=100ms
-"""
-SOCKET = """
-[Socket]
-ListenStream=127.0.0.1:{port}
-FileDescriptorName={name}
-Service=ollama-gate.service
-"""
 PORTS = {"llama3": 11434, "mistral": 11435}
 
 fleet = fleet_of(
     """
     version: 1
-    defaults: {gpus: none, context_length: 512, state: stopped}
+    defaults: {gpus: none, context_length: 512, on_demand: {stop_after: 1h}}
     instances:
-      llama3: {port: 11500}
-      mistral: {port: 11501}
+      llama3: {port: 11434}
+      mistral: {port: 11435}
     """,
     suites=list(EXTRA),
 )
 
 
 @pytest.fixture(scope="module", autouse=True)
-def gate(fleet: FleetHost) -> None:
-    """Socket units by hand, since no spec asks for them yet."""
-    fleet.machine.write(f"{UNITS}/{GATE}", SERVICE)
-    for name, port in PORTS.items():
-        fleet.machine.write(f"{UNITS}/ollama-gate-{name}.socket", SOCKET.format(name=name, port=port))
-    fleet.machine.run(["systemctl", "daemon-reload"])
-    fleet.machine.run(["systemctl", "start", *(f"ollama-gate-{name}.socket" for name in PORTS)])
+def asleep(fleet: FleetHost) -> None:
+    """apply has started each once, to prove it."""
+    fleet.machine.run(["systemctl", "stop", *map(unit, PORTS)])
 
 
 def chats(fleet: FleetHost, name: str, count: int = 1) -> Counter[str]:
@@ -73,10 +54,11 @@ def starts(fleet: FleetHost, name: str) -> int:
 
 def test_fifty_chats_at_once_wake_a_server_once_and_its_sibling_sleeps_on(fleet: FleetHost) -> None:
     assert set(fleet.states(*PORTS).values()) == {"inactive"}
+    before = starts(fleet, "llama3")
 
     assert chats(fleet, "llama3", 50) == {"200": 50}
 
-    assert starts(fleet, "llama3") == 1
+    assert starts(fleet, "llama3") == before + 1
     assert fleet.states(*PORTS) == {"llama3": "active", "mistral": "inactive"}
 
 
@@ -97,7 +79,7 @@ def test_a_server_that_was_stopped_or_killed_is_woken_by_the_next_request(fleet:
     fleet.machine.run(["systemctl", "stop", unit("mistral")])
     assert chats(fleet, "mistral", 5) == {"200": 5}
     fleet.machine.run(["systemctl", "kill", "-s", "KILL", unit("mistral")])
-    fleet.wait_for(lambda: not fleet.listening(11501))
+    fleet.wait_for(lambda: fleet.states("mistral") != {"mistral": "active"})
 
     assert chats(fleet, "mistral", 5) == {"200": 5}
 

@@ -12,7 +12,7 @@ import pytest
 
 from ollamactl.facts import Facts, Layout
 from ollamactl.files import MARKER, FileKind
-from ollamactl.model import GATE_SERVICE, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, Store
+from ollamactl.model import GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, Fleet, Instance, Store
 from ollamactl.units.render import lacks, render
 from tests.unit.render_cases import CASES, MODELS
 
@@ -46,7 +46,7 @@ def test_files_are_sorted_unique_and_carry_the_marker(case: str) -> None:
         assert file.mode == (0o600 if file.kind is FileKind.SECRETS else 0o644)
     shared = {file.path.rpartition("/")[2] for file in files if not file.instance}
     fleet = CASES[case][0]
-    extra = [HEAL_SERVICE, HEAL_TIMER] * bool(fleet.health) + [GATE_SERVICE] * any(i.gated for i in fleet.instances)
+    extra = [HEAL_SERVICE, HEAL_TIMER] * bool(fleet.health) + [*GATE_UNITS] * any(i.gated for i in fleet.instances)
     assert shared == {TEMPLATE, TARGET, *extra}
 
 
