@@ -90,8 +90,10 @@ def _number(row: Mapping[str, object], key: str) -> int:
     return found if isinstance(found, int) else 0
 
 
+_MOST = 300
 _LOG = "its log: journalctl -u ollamactl-pull"
 _AGAIN = "the same command goes on where it stopped"
+_PROXY = "look at the proxy, and at `pull: {{environment: {{HTTPS_PROXY: ...}}}}` (HTTP_PROXY without TLS) in the spec"
 _FAILURES = (
     (r"file does not exist|manifest unknown|name unknown", "{registry} has no {model}", "look at its name and tag"),
     (
@@ -105,7 +107,28 @@ _FAILURES = (
         "make room, then the same command goes on where it stopped",
     ),
     (
-        r"unauthorized|access denied|^.*\b40[13]\b",
+        r"proxyconnect",
+        "{model}: the proxy is not reached: {error}",
+        _PROXY,
+    ),
+    (
+        # What a proxy says to CONNECT Go tells by its words alone, without a number
+        r"Proxy Auth|(?:^|: )407\b|\": (?:Forbidden|Bad Gateway|Service Unavailable|Gateway Time-?out)$",
+        "{model}: the proxy does not let us through: {error}",
+        _PROXY + "; its password belongs to `pull: {{secrets: ...}}`",
+    ),
+    (
+        r"(?:^|: )429\b|toomanyrequests",
+        "{model}: {registry} has had too many requests from here: {error}",
+        "wait some minutes, then the same command goes on where it stopped",
+    ),
+    (
+        r"(?:^|: )5\d\d\b",
+        "{model}: {registry} has trouble of its own: {error}",
+        "try again later: the same command goes on where it stopped",
+    ),
+    (
+        r"unauthorized|access denied|(?:^|: )40[13]\b|realm host",
         "{registry} does not let us have {model}: {error}",
         "if it is private: `pull: {{identity: true}}` in the spec, and tell your account there `sudo ollamactl key`",
     ),
@@ -113,6 +136,11 @@ _FAILURES = (
         r"server gave HTTP response to HTTPS client|first record does not look like a TLS handshake",
         "{model}: {registry} speaks HTTP, not HTTPS",
         "if that is meant: `pull: {{insecure: [{registry}]}}` in the spec",
+    ),
+    (
+        r"invalid character .* looking for|cannot unmarshal",
+        "{model}: what came is no registry's answer: {error}",
+        "look whether {registry} is one; a proxy, or a page to log in to this network, may answer in its place",
     ),
     (
         r"x509|certificate",
@@ -125,15 +153,20 @@ _FAILURES = (
         "have it redirect to another host name (distribution: storage middleware `redirect`)",
     ),
     (
-        r"lookup \S+ on |no such host|server misbehaving",
+        r"lookup \S+ on |lookup \S+: |no such host|server misbehaving|in name resolution",
         "{model}: the name {registry} is not known here: {error}",
         "look at it, and whether DNS works: getent hosts {registry}",
     ),
     (r"connection refused", "{model}: {registry} does not answer: connection refused", _AGAIN + ", when it is up"),
     (
-        r"i/o timeout|deadline exceeded|network is unreachable|no route to host",
+        r"i/o timeout|deadline exceeded|handshake timeout|network is unreachable|no route to host",
         "{model}: {registry} cannot be reached: {error}",
         "if there is a proxy: `pull: {{environment: {{HTTPS_PROXY: http://HOST:PORT}}}}` in the spec",
+    ),
+    (
+        r"tls: ",
+        "{model}: {registry} and Ollama find no way to speak TLS: {error}",
+        "see what it speaks: openssl s_client -connect {registry}; a proxy may be in between",
     ),
     (r"max retries exceeded|EOF|connection reset", "{model}: {registry} broke off again and again: {error}", _AGAIN),
     (r"requires a newer version", "{model} needs a newer Ollama: {error}", "install one, then again"),
@@ -146,9 +179,15 @@ def failure(model: str, error: str, done: str = "pulled") -> PullError:
     registry = host if slash and model.count("/") > 1 else "registry.ollama.ai"
     for pattern, message, hint in _FAILURES:
         if re.search(pattern, error, re.IGNORECASE):
-            words = {"model": model, "registry": registry, "error": error.removeprefix("pull model manifest: ").strip()}
+            words = {"model": model, "registry": registry, "error": _short(error)}
             return PullError(message.format(**words), hint=hint.format(**words))
-    return PullError(f"{model} was not {done}: {error}", hint=_LOG)
+    return PullError(f"{model} was not {done}: {_short(error)}", hint=_LOG)
+
+
+def _short(error: str) -> str:
+    """In one line: a registry's answer may be a whole page."""
+    words = " ".join(error.removeprefix("pull model manifest: ").split()).rstrip(" :")
+    return words if len(words) <= _MOST else f"{words[:_MOST]}..."
 
 
 def stalled(model: str, seconds: float) -> PullError:

@@ -41,6 +41,24 @@ class Depot(FleetHost):
         for port in (5000, 5001, 5002):
             self.wait_for_port(port)
 
+    def portal(self) -> None:
+        """Bring up what else may stand before a registry (tests/system/portal.py), with an authority of its own.
+
+        The registry is called `registry.test` for them: what has a loopback address for a name Go asks no proxy for.
+        """
+        self.machine.run(
+            "echo 127.0.0.1 registry.test >>/etc/hosts; mkdir -p /etc/ours /srv/portal; cd /etc/ours; "
+            "new='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'; "
+            "openssl req -x509 $new -keyout ca.key -out ca.pem -subj /CN=ours; "
+            "openssl req $new -keyout key -out asked -subj /CN=registry.test -addext subjectAltName=DNS:registry.test; "
+            "openssl x509 -req -in asked -CA ca.pem -CAkey ca.key -days 2 -copy_extensions copy -out cert; "
+            "cat key cert >/srv/portal/tls.pem; chmod 644 ca.pem"
+        )
+        program = f"{SOURCE_IN_CONTAINER}/tests/system/portal.py"
+        self.machine.run(f"systemd-run -q --unit=portal python3 {program} /srv/portal/orders /srv/portal/tls.pem")
+        for port in (5003, 5004, 5005, 5006):
+            self.wait_for_port(port)
+
     def push(self, source: str, name: str, tag: str = "latest") -> str:
         """Push a model of the store as `library/NAME:TAG` by a server of root's; returns what it is called for pulls.
 
@@ -95,6 +113,15 @@ class Depot(FleetHost):
     def order(self, **how: int) -> None:
         """Have the file server behave so from now on."""
         self.machine.write("/srv/front/orders", json.dumps(how))
+
+    def mood(self, **how: int | str) -> None:
+        """Have the portal behave so from now on."""
+        self.machine.write("/srv/portal/orders", json.dumps(how))
+
+    def proxied(self) -> list[str]:
+        """What the proxy was asked for since this was called before."""
+        path = "/srv/portal/proxied"
+        return self.machine.run(f"touch {path}; cat {path}; : >{path}").stdout.splitlines()
 
     def asked(self) -> list[tuple[int, int]]:
         """The ranges that the file server was asked for since this was called before."""
