@@ -35,6 +35,16 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a model's context takes in memory."""
+
+    elements: int
+    """Numbers that are kept for each token of it, in all layers."""
+    context: int
+    """Tokens that it was made for at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One model of the store: its name as the spec writes it, its place, and its bytes."""
 
@@ -147,6 +157,8 @@ class Facts:
     """The path of ollamactl itself, for the services that run it; empty where the spec wants none."""
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     """The store's models by full name (`llama3:latest`)."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """By a manifest's digest; those that the memory of cards is reckoned with."""
     kept: Mapping[str, Manifest] = field(default_factory=dict)
     """By digest: what a model is fixed to and the store has no more, but a server's view has."""
 

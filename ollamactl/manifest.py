@@ -9,6 +9,7 @@ import re
 
 from ollamactl.modelname import ModelName
 
+_MODEL = "application/vnd.ollama.image.model"
 _DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 
 
@@ -49,6 +50,15 @@ def layers(data: bytes) -> list[tuple[str, int]] | None:
         return None
     sound = all(isinstance(d, str) and isinstance(s, int) and _DIGEST.fullmatch(d) for d, s in found)
     return found if sound else None
+
+
+def weights(data: bytes) -> str:
+    """The digest of the model's own file, as the manifest writes it; empty where it names none, or several."""
+    try:
+        named = [entry["digest"] for entry in json.loads(data)["layers"] if entry["mediaType"] == _MODEL]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return named[0] if len(named) == 1 and isinstance(named[0], str) and _DIGEST.fullmatch(named[0]) else ""
 
 
 def short(digest: str) -> str:

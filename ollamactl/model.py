@@ -1,7 +1,4 @@
-"""The fleet as values: what a valid spec says, every default filled in.
-
-Durations are float seconds (`math.inf` is forever), sizes are int bytes. Nothing here reads the host.
-"""
+"""The fleet as values: what a valid spec says; durations are float seconds (`math.inf` is forever), sizes int bytes."""
 
 import math
 from dataclasses import dataclass, field
@@ -156,6 +153,8 @@ class Instance:
     kv_cache_type: str | None = None
     spread: bool = False
     vram_reserve: int | None = None
+    vram: int | None = None
+    """What it needs on each of its cards; None is to be estimated."""
     environment: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     environment_files: tuple[str, ...] = ()
@@ -239,6 +238,8 @@ class Fleet:
     health: Health | None = None
     """None: nobody looks, and nothing is installed for it."""
     pull: Pull = Pull()
+    cards: tuple[tuple[str, int], ...] = ()
+    """Cards as written -> the memory that they have for the fleet."""
     custom: tuple[tuple[str, str], ...] = ()
     """Models of the spec's own -> the Modelfile that each is made by."""
 

@@ -12,7 +12,7 @@ from ollamactl.observed import Observed
 from ollamactl.planning import heed, precheck
 from ollamactl.planning.plan import Plan, StepKind
 from ollamactl.spec.declared import Declared
-from ollamactl.units import cardchecks
+from ollamactl.units import budgetchecks, cardchecks
 
 
 def problems(
@@ -21,6 +21,7 @@ def problems(
     """Every finding on what the plan needs, and on what the operator should know; `pulling` as in `workflow.plan`."""
     fleet, facts = compiled.fleet, compiled.facts
     found = [*compiled.notes, *cardchecks.problems(fleet, facts)]
+    found += budgetchecks.problems(fleet, facts, compiled.locations)
     found += precheck.problems(fleet, compiled.files, observed, only=scope)
     found += heed.problems(observed, plan)
     found += _store(host, compiled, scope, pulling=pulling)

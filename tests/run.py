@@ -21,19 +21,21 @@ MODULES = {  # what the program and its unit tests import -> Debian's package
     "xdist": "python3-pytest-xdist", "hypothesis": "python3-hypothesis",
 }  # fmt: skip
 COMMANDS = {"systemd-analyze": "systemd", "git": "git", "groff": "groff-base"}
-MORE_COMMANDS = {"deb-check": {"ssh": "openssh-client", "dpkg-deb": "dpkg"}}
+SSH = {"ssh": "openssh-client", "dpkg-deb": "dpkg"}
+MORE_COMMANDS = {"deb-check": SSH, "bench-ansible": SSH}
 """What a target needs besides."""
 LINTERS = ("ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "types-jsonschema==4.26.0.20261006")
 """Pinned: a new release of a linter must not turn an old commit red."""
 
 
 def main(target: str) -> int:
-    """One of unit, lint, all, docs, demo, bench, bench-gate, soak, deb, deb-check; returns the exit status."""
+    """Runs a target of the Makefile, `all` for its `test`; returns the exit status."""
     os.chdir(CHECKOUT)
     ensure_packages({**COMMANDS, **MORE_COMMANDS.get(target, {})})
     steps = {
         "unit": [unit], "lint": [lint], "all": [lint, unit, system], "demo": [demo], "bench": [bench], "soak": [soak],
-        "bench-gate": [bench_gate], "docs": [docs], "deb": [package], "deb-check": [package_checked],
+        "bench-gate": [bench_gate], "bench-ansible": [bench_ansible], "docs": [docs],
+        "deb": [package], "deb-check": [package_checked],
     }  # fmt: skip
     started = time.monotonic()
     for step in steps[target]:
@@ -142,6 +144,11 @@ def bench() -> int:
 def bench_gate() -> int:
     """What the gate adds, beside nginx."""
     return subprocess.run([PYTHON, "-m", "tests.bench.gate"], cwd=CHECKOUT).returncode
+
+
+def bench_ansible() -> int:
+    """The role beside a play by hand."""
+    return subprocess.run([PYTHON, "-m", "tests.bench.ansible"], cwd=CHECKOUT).returncode
 
 
 def soak() -> int:

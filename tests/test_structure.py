@@ -14,6 +14,15 @@ PACKAGE = CHECKOUT / "ollamactl"
 DOCTOR = "cards environ finding host judge listening mend program rights server stores supervision tell variables"
 """Its pure modules: what it judges by; `beside`, `gather`, `places` and `services` read the host."""
 
+SPEC = (
+    "checks declared depchecks derived gatechecks modelchecks restartcheck schema schemahints specaddress "
+    "specfile specmodel specplace spectext specvalue starter suggest varchecks violations yamlerrors yamlnodes "
+    "yamltree"
+)
+UNITS = (
+    "budgetchecks cardbudget cardchecks changes dropin envconfig envfile environment gateunits healunits identity "
+    "ollama_env pins record render secretfile serverenv unitfile vram"
+)
 PLANNING = (
     "dependents disksteps displace doors heed lost missing onlycheck plan precheck reconcile replacement undo whose"
 )
@@ -37,6 +46,7 @@ PURE = {
     "gate",
     *below("gate", "body budget config decide forward hostcheck limits message"),
     "generation",
+    "gguf",
     "healing",
     "inventory",
     "manifest",
@@ -60,45 +70,9 @@ PURE = {
     "result",
     "room",
     "spec",
-    "spec.checks",
-    "spec.declared",
-    "spec.depchecks",
-    "spec.derived",
-    "spec.gatechecks",
-    "spec.modelchecks",
-    "spec.restartcheck",
-    "spec.schema",
-    "spec.schemahints",
-    "spec.specaddress",
-    "spec.specfile",
-    "spec.specmodel",
-    "spec.specplace",
-    "spec.spectext",
-    "spec.specvalue",
-    "spec.starter",
-    "spec.suggest",
-    "spec.varchecks",
-    "spec.violations",
-    "spec.yamlerrors",
-    "spec.yamlnodes",
-    "spec.yamltree",
+    *below("spec", SPEC),
     "units",
-    "units.cardchecks",
-    "units.changes",
-    "units.dropin",
-    "units.envconfig",
-    "units.envfile",
-    "units.environment",
-    "units.gateunits",
-    "units.healunits",
-    "units.identity",
-    "units.ollama_env",
-    "units.pins",
-    "units.record",
-    "units.render",
-    "units.secretfile",
-    "units.serverenv",
-    "units.unitfile",
+    *below("units", UNITS),
 }
 """Values in, values out: no file, clock, process, socket or environment."""
 
@@ -123,6 +97,7 @@ EDGE = {
     "host.dbuswire",
     "host.discover",
     "host.envfiles",
+    "host.gguf",
     "host.gpus",
     "host.inflight",
     "host.jobs",

@@ -6,7 +6,7 @@ Pure. Durations are float seconds (`math.inf` is never), sizes int bytes.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 PREFIX = "Gate="
@@ -37,6 +37,12 @@ class Behind:
     """Without a request; then its models leave memory."""
     max_wait: float = 300.0
     """How long a request waits for the server."""
+    cards: tuple[str, ...] = ()
+    """Those of GateConfig.cards that it uses."""
+    vram: int = 0
+    """Bytes that it needs on each of them; 0 where nobody knows."""
+    loads: int = 0
+    """Where `vram` is an estimate: how many models it has in memory at most. What it had then tells more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class GateConfig:
     """Everything that the gate is told."""
 
     servers: tuple[Behind, ...] = ()
+    cards: Mapping[str, int] = field(default_factory=dict)
+    """What each card has for these servers, in bytes."""
 
     def server(self, name: str) -> Behind | None:
         """The server whose socket has this name."""
@@ -52,7 +60,9 @@ class GateConfig:
 
 def line(config: GateConfig) -> str:
     """`Gate={...}`, without what is the default; no value in it needs an escape of systemd's, since it reads none."""
-    values = {"servers": [_written(server) for server in config.servers]}
+    values: dict[str, Any] = {"servers": [_written(server) for server in config.servers]}
+    if config.cards:
+        values["cards"] = dict(config.cards)
     return PREFIX + json.dumps(values, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -62,7 +72,8 @@ def parse(text: str) -> GateConfig:
         if each.startswith(PREFIX):
             found = json.loads(each.removeprefix(PREFIX))
             if isinstance(found, dict) and isinstance(found.get("servers"), list):
-                return GateConfig(servers=tuple(_read(server) for server in found["servers"]))
+                cards = found.get("cards", {})
+                return GateConfig(servers=tuple(_read(server) for server in found["servers"]), cards=cards)
     raise ValueError(f"no line begins with {PREFIX}")
 
 

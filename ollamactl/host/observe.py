@@ -13,6 +13,7 @@ from ollamactl.host import (
     accounts,
     addresses,
     envfiles,
+    gguf,
     gpus,
     listeners,
     overrides,
@@ -99,15 +100,19 @@ def read_facts(host: Host, fleet: Fleet) -> Facts:
     """What rendering must know; cards and addresses are looked at only where the spec depends on them."""
     models_dir = host.root / fleet.models_dir.lstrip("/")
     wanted = [ModelName.parse(model) for instance in fleet.instances for model in instance.models]
+    cards = _cards(host, fleet)
+    manifests = store.read(models_dir, wanted=wanted)
+    reckoned = fleet.cards or any(card.memory for card in cards or ())
     return Facts(
         systemd=host.systemd or (252 if host.offline else host.manager.version()),
         layout=host.layout,
-        gpus=_cards(host, fleet.instances),
+        gpus=cards,
         addresses=addresses.own() if any(i.host in WILDCARDS for i in fleet.instances) and not host.offline else (),
         groups=accounts.card_groups(host.root) if any(map(pins.uses_cards, fleet.instances)) else (),
         store_owner=accounts.owner(models_dir, host.root) if any(map(_writes, fleet.instances)) else "",
         program=program.find(host.root) if fleet.health or any(i.gated for i in fleet.instances) else "",
-        manifests=store.read(models_dir, wanted=wanted),
+        manifests=manifests,
+        shapes=gguf.shapes(models_dir, manifests.values()) if reckoned else {},
     )
 
 
@@ -115,13 +120,21 @@ def _writes(instance: Instance) -> bool:
     return instance.store is Store.WRITABLE
 
 
-def _cards(host: Host, instances: Iterable[Instance]) -> tuple[Gpu, ...] | None:
+def _cards(host: Host, fleet: Fleet) -> tuple[Gpu, ...] | None:
     if host.offline:
         return None
     found = gpus.detect_without_tools(host.root)
-    # nvidia-smi takes its time, and adds only what the driver's own files do not tell: UUIDs of cards not yet used
-    known = all(_known(name, found, instance) for instance in instances for name in instance.gpus or ())
-    return found if known else gpus.detect(host.root)
+    # nvidia-smi takes its time, and adds only what the driver's own files do not tell: UUIDs of cards not yet used, and
+    # how much memory NVIDIA's have
+    known = all(_known(name, found, instance) for instance in fleet.instances for name in instance.gpus or ())
+    return found if known and _sizes_known(fleet, found) else gpus.detect(host.root)
+
+
+def _sizes_known(fleet: Fleet, cards: Iterable[Gpu]) -> bool:
+    """As far as anything depends on them."""
+    if not any(pins.uses_cards(each) and (each.sleeps or each.vram) for each in fleet.instances):
+        return True
+    return all(card.memory or any(pins.find(name, [card]) for name, _ in fleet.cards) for card in cards)
 
 
 def _known(name: str, cards: Iterable[Gpu], instance: Instance) -> bool:

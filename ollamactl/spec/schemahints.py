@@ -34,6 +34,7 @@ MAPPINGS = {
     "on_demand": "on_demand: {stop_after: 10m}",
     "environment": 'environment: {NAME: "value"}',
     "secrets": 'secrets: {NAME: "value"}',
+    "gpus": 'gpus: {"0": 24G}',
     "health": "health: {every: 1m, failures: 3}",
     "custom": "custom: {assistant: {modelfile: /etc/ollamactl/assistant.Modelfile}}",
     "pull": 'pull: {environment: {HTTPS_PROXY: "http://proxy.example:3128"}}',

@@ -138,8 +138,22 @@ class _Reader:
             keep_generations=keep if isinstance(keep, int) else Fleet().keep_generations,
             health=Health(**health) if isinstance(data.get("health"), dict) else None,
             pull=Pull(**derived.built(pull)),
+            cards=tuple(self._cards(_mapping(data.get("gpus")))),
             custom=tuple(self._custom(_mapping(data.get("custom")))),
         )
+
+    def _cards(self, raw: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
+        first: dict[str, str] = {}
+        for name, size in self._values(raw, ("gpus",), dict.fromkeys(raw, specvalue.size)).items():
+            try:
+                card = specvalue.card(name)
+            except WrongValueError as error:
+                self._fail(("gpus", name), str(error), error.hint)
+                continue
+            if (other := first.setdefault(card, name)) != name:
+                self._fail(("gpus", name), f"is the card {other} once more", "keep one of the two")
+            else:
+                yield card, size
 
     def _custom(self, raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         for name, value in raw.items():

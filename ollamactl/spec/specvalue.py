@@ -261,6 +261,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "load_timeout": positive,
     "flash_attention": Toggle,
     "vram_reserve": size,
+    "vram": size,
     "environment_files": each(path),
     "state": State,
     "models": each(served),

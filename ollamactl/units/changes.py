@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from ollamactl.manifest import short
-from ollamactl.quantity import format_duration
+from ollamactl.quantity import format_duration, format_size
 from ollamactl.units import record
 from ollamactl.units.environment import SPEC_KEYS
 from ollamactl.units.unitfile import Directive, parse, unquote_environment
@@ -64,6 +64,7 @@ _RECORDED = {
         "state": "state",
         "enabled": "enabled",
         "replaces": "replaces",
+        "vram": "vram",
     },
     record.FLEET: {"binary": "ollama.binary", "models_dir": "ollama.models", "source": _PLACE},
 }
@@ -78,6 +79,7 @@ _UNSET = {
     "hardening": "strict",
     "spread": "off",
     "state": "running",
+    "vram": "estimated",
 }
 _CONSEQUENCE = re.compile(  # of host, gpus, egress, allow, on_demand and limits.memory_max, which are told
     r"(?:After|Wants)=(?:network-online\.target|modprobe@.*)|BindReadOnlyPaths=-/sys/fs/cgroup/.*"
@@ -190,6 +192,8 @@ class _Reading:
             if name in values:
                 found = values[name]
                 text = str(found).lower() if isinstance(found, bool) else str(found)
+                if name == "vram" and isinstance(found, int):
+                    text = format_size(found)
                 self.words[word] = ", ".join(map(str, found)) if isinstance(found, list) else text
         if fixed := _mapping(values.get("digests")):
             models = {each: fixed.get(each) for each in self.words.get("models", "").split(", ")}

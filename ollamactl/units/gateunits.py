@@ -2,7 +2,7 @@
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from ollamactl.facts import Facts
 from ollamactl.files import File, FileKind
@@ -19,7 +19,8 @@ from ollamactl.model import (
     Fleet,
     Instance,
 )
-from ollamactl.units import unitfile
+from ollamactl.units import cardbudget, unitfile, vram
+from ollamactl.units.cardbudget import Need
 
 _HOMES = ("/home/", "/root/", "/run/user/")
 _LOOPBACKS = ("127.0.0.1/32", "::1/128")
@@ -36,7 +37,7 @@ def service(fleet: Fleet, facts: Facts, files: Iterable[File]) -> Mapping[str, o
         "broker": BROKER_SERVICE,
         "broker_socket_unit": BROKER_SOCKET,
         "broker_socket": unitfile.escape_path(config.BROKER),
-        "record": config.line(told(fleet, files)),
+        "record": config.line(told(fleet, facts, files)),
     }
 
 
@@ -46,13 +47,19 @@ def _folder(program: str) -> str:
     return folder if name.endswith(".sh") else folder.rpartition("/")[0]
 
 
-def told(fleet: Fleet, files: Iterable[File]) -> GateConfig:
-    """What the gate is to know."""
+def told(fleet: Fleet, facts: Facts, files: Iterable[File]) -> GateConfig:
+    """What the gate is to know; of the cards, those that a server which sleeps is on."""
     prints = _fingerprints(files)
-    return GateConfig(servers=tuple(_behind(each, prints[each.name]) for each in fleet.instances if each.gated))
+    needs = {need.instance.name: need for need in cardbudget.needs(fleet, facts)}
+    used = {card for need in needs.values() if need.instance.sleeps for card in need.cards}
+    gated = (each for each in fleet.instances if each.gated)
+    return GateConfig(
+        servers=tuple(_behind(each, prints[each.name], needs.get(each.name), used) for each in gated),
+        cards={card: size for card, size in cardbudget.left(fleet, facts).items() if card in used},
+    )
 
 
-def _behind(instance: Instance, fingerprint: str) -> Behind:
+def _behind(instance: Instance, fingerprint: str, need: Need | None, used: Set[str]) -> Behind:
     asked = instance.on_demand or ALWAYS_ON
     names = (*instance.models, *(alias for alias, _ in instance.aliases))
     return Behind(
@@ -65,6 +72,9 @@ def _behind(instance: Instance, fingerprint: str) -> Behind:
         stop_after=asked.stop_after,
         unload_after=instance.keep_alive if asked.unload_after is None else asked.unload_after,
         max_wait=asked.max_wait,
+        cards=tuple(card for card in need.cards if card in used) if need else (),
+        vram=need.size if need and not used.isdisjoint(need.cards) else 0,
+        loads=vram.loads(instance) if need and not need.declared and instance.sleeps else 0,
     )
 
 

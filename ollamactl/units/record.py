@@ -54,6 +54,8 @@ def instance_line(instance: Instance) -> str:
 def fleet_line(fleet: Fleet) -> str:
     """`Fleet={...}`: what all instances share."""
     shared = {name: getattr(fleet, name) for name in _SHARED}
+    if fleet.cards:
+        shared["gpus"] = dict(fleet.cards)
     if fleet.custom:
         shared["custom"] = dict(fleet.custom)
     if fleet.health:
@@ -76,6 +78,8 @@ def installed_fleet(files: Mapping[str, ObservedFile]) -> Fleet:
             shared = {key: text for key, text in values.items() if key in _SHARED and isinstance(text, str)}
             own = values.get("custom")
             shared["custom"] = tuple(own.items()) if isinstance(own, dict) else ()
+            sizes = values.get("gpus")
+            shared["cards"] = _cards(sizes) if isinstance(sizes, dict) else ()
             shared["health"] = _health(values.get("health"))
     return Fleet(instances=tuple(sorted(instances, key=lambda instance: instance.name)), **shared)
 
@@ -103,6 +107,10 @@ def read(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _cards(values: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    return tuple((card, size) for card, size in values.items() if isinstance(size, int))
 
 
 def _health(values: Any) -> Health | None:

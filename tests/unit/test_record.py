@@ -72,6 +72,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "flash_attention": st.sampled_from(Toggle),
     "kv_cache_type": st.none() | text,
     "spread": st.booleans(),
+    "vram": st.none() | numbers,
     "vram_reserve": st.none() | numbers,
     "environment": pairs,
     "secrets": pairs,
@@ -132,12 +133,16 @@ def test_defaults_are_not_in_it() -> None:
 healths = st.none() | st.builds(Health, every=st.floats(1, 86400), failures=st.integers(1, 1000))
 
 
-@given(binary=text, models_dir=text, source=text, health=healths, own=st.dictionaries(text, text))
-def test_what_the_fleet_shares_comes_back(
-    binary: str, models_dir: str, source: str, health: Health | None, own: dict[str, str]
-) -> None:
-    custom = tuple(own.items())
-    fleet = Fleet(binary=binary, models_dir=models_dir, source=source, health=health, custom=custom)
+@given(st.builds(
+    Fleet,
+    binary=text,
+    models_dir=text,
+    source=text,
+    health=healths,
+    custom=st.dictionaries(text, text).map(lambda own: tuple(own.items())),
+    cards=st.dictionaries(text, numbers).map(lambda sizes: tuple(sizes.items())),
+))  # fmt: skip
+def test_what_the_fleet_shares_comes_back(fleet: Fleet) -> None:
     assert installed(record.fleet_line(fleet), path=f"{UNITS}/ollama-fleet.target") == fleet
 
 

@@ -265,3 +265,12 @@ def test_locations_reach_the_caller() -> None:
 
     place = spec.locations["instances", "a", "port"]
     assert (place.file, place.line, place.column, place.source) == ("x", 3, 13, "  a: {port: 2000}")
+
+
+def test_what_cards_have_is_read_by_their_names_and_what_a_server_needs_by_default() -> None:
+    fleet = load(
+        'version: 1\ngpus: {"00": 24G, gpu-AAAA: 16G}\ndefaults: {vram: 8G}\n'
+        "instances: {a: {port: 2000}, b: {port: 2001, vram: 1.5G}, c: {port: 2002, vram: null}}\n"
+    )
+    assert fleet.cards == (("0", 24 << 30), ("GPU-aaaa", 16 << 30))
+    assert [each.vram for each in fleet.instances] == [8 << 30, 3 << 29, None]
