@@ -160,6 +160,41 @@ class Backend(asyncio.Protocol):
         self.abort()
 
 
+class Left:
+    """Takes the answer of one who has gone, as far as its first byte."""
+
+    def __init__(self, backend: Backend, head: RequestHead, among: "set[Left]") -> None:
+        self.head = head
+        self._backend = backend
+        self._among = among
+        backend.taker = self
+
+    def end(self) -> None:
+        """Nobody waits for what it asked for."""
+        self._among.discard(self)
+        self._backend.abort()
+
+    def attach(self, backend: Backend) -> None:
+        """By the backend: it is attached."""
+
+    def unreachable(self, reason: str) -> None:
+        """By the backend: it is reached."""
+
+    def answered(self, head: AnswerHead, content: bytes, *, done: bool) -> None:
+        """By the backend: the model is there."""
+        self.end()
+
+    def content(self, content: bytes, *, done: bool) -> None:
+        """By the backend: nothing follows an answer that was ended."""
+
+    def lost(self, reason: str) -> None:
+        """By the backend."""
+        self._among.discard(self)
+
+    def server_full(self, *, full: bool) -> None:
+        """By the backend: nobody is told."""
+
+
 def _body(head: AnswerHead, method: bytes) -> Body:
     if not forward.has_body(head, method):
         return Counted(0)
@@ -179,6 +214,9 @@ class Pool:
         self._dialer = dialer
         self._clock = clock
         self._idle: list[Backend] = []
+        self.unanswered: set[Taker] = set()
+        """Whose requests were sent, and whose answers have not begun."""
+        self._left: set[Left] = set()
 
     def take(self, taker: Taker) -> Backend | None:
         """A connection that is open, for this request; the one used last, so that the others can grow old."""
@@ -200,6 +238,22 @@ class Pool:
         self._idle.append(backend)
         self._clock.add(backend)
         backend.deadline = self._clock.now + self.limits.server_idle_seconds
+
+    def settle(self, taker: Taker) -> None:
+        """Its answer has begun, or never will; nobody is left, perhaps, for whom a model is being loaded."""
+        self.unanswered.discard(taker)
+        if not self.unanswered and self._left:
+            for left in [*self._left]:
+                left.end()
+
+    def leave(self, taker: Taker, backend: Backend, *, begun: bool) -> None:
+        """Its client is gone. To end the connection would abort a load for which others wait, too (Ollama ends a load
+        with the request that asked for it): so it goes on as long as there are any."""
+        self.settle(taker)
+        if begun or not self.unanswered:
+            backend.abort()
+        else:
+            self._left.add(Left(backend, taker.head, self._left))
 
     def forget(self, backend: Backend) -> None:
         """It has ended."""

@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, cast
 
 from ollamactl.gate import forward
@@ -13,8 +14,10 @@ from ollamactl.gate.body import NOTHING, Body, Chunked, Counted
 from ollamactl.gate.clock import NEVER, Clock
 from ollamactl.gate.decide import Listener, Refuse, Wake, decide
 from ollamactl.gate.exchange import Exchange
-from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
+from ollamactl.gate.record import Recorded
+from ollamactl.gate.server import Server
+from ollamactl.gate.uses import polls
 from ollamactl.gate.waking import Waker
 
 _DATE = "%a, %d %b %Y %H:%M:%S GMT"
@@ -28,9 +31,9 @@ class Door(Protocol):
 
     pool: Pool
     clock: Clock
-    limits: Limits
     listener: Listener
     waker: Waker | None
+    server: Server | None
 
     def left(self, client: "Client") -> None:
         """One is gone."""
@@ -41,11 +44,12 @@ class Client(asyncio.Protocol):
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._limits = door.limits
+        self._limits = door.pool.limits
         self._clock = door.clock
         self._buffer = b""  # not read yet
         self._body: Body | None = None  # of the request at hand, while it is not whole
         self._exchange: Exchange | None = None
+        self._polled = False  # it needs no model
         self._full = False  # it does not take what we have for it
         self._half_closed = False  # it sends no more, and still listens, or is gone
         self._lingering = False
@@ -103,8 +107,7 @@ class Client(asyncio.Protocol):
         waker = self._door.waker
         decision = decide(head, self._door.listener, awake=waker is None or waker.is_awake)
         if isinstance(decision, Refuse):
-            close = not (head.keep and head.length == 0)
-            self._answer(decision.status, decision.text, head, close=close)
+            self._answer(decision.status, decision.text, head, close=not head.keep or head.length != 0)
             return
         content = b""
         body: Body = NOTHING
@@ -118,8 +121,31 @@ class Client(asyncio.Protocol):
         else:
             self._body = body
             self.deadline = self._clock.now + self._limits.body_seconds
-        self._exchange = Exchange(self, head, self._door.pool, waker)
-        self._exchange.start(content, done=body.done, wake=isinstance(decision, Wake))
+        asleep = isinstance(decision, Wake)
+        exchange = Exchange(self, head, self._door.pool, waker)
+        if server := self._door.server:
+            polled = self._polled = polls(head)
+            if polled and body.done:
+                if asleep and (known := server.recorded(head, content)):
+                    self._repeat(known, head)
+                    return
+                exchange.keep = partial(server.keep, head, content)
+            server.began(polled=polled)
+        self._exchange = exchange
+        exchange.start(content, done=body.done, wake=asleep)
+
+    def _repeat(self, known: Recorded, head: RequestHead) -> None:
+        """Says what the server has said before."""
+        close = self.last or not head.keep
+        self.write(known.answer(head, time.strftime(_DATE, time.gmtime()), close=close))
+        self.ended(close=close)
+
+    def _over(self) -> None:
+        """The exchange at hand is none any more."""
+        if self._exchange is not None:
+            self._exchange = None
+            if server := self._door.server:
+                server.over(polled=self._polled)
 
     def _take_body(self, data: bytes) -> None:
         body, exchange = self._body, self._exchange
@@ -145,7 +171,7 @@ class Client(asyncio.Protocol):
 
     def ended(self, *, close: bool) -> None:
         """The answer has been sent, and the next request's turn has come."""
-        self._exchange = None
+        self._over()
         if close or self.last or (self._half_closed and not self._has_next()):
             self._linger()
             return
@@ -183,7 +209,7 @@ class Client(asyncio.Protocol):
 
     def cut(self) -> None:
         """Ends the connection with a reset: an answer without a length would look whole after a plain end."""
-        self._exchange = None
+        self._over()
         sock = self._transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -191,8 +217,7 @@ class Client(asyncio.Protocol):
 
     def _give_up(self, status: int, text: str) -> None:
         """Ends a request that will never be whole."""
-        exchange = self._exchange
-        if exchange:
+        if exchange := self._exchange:
             exchange.abandon()
         if exchange and exchange.begun:
             self.cut()
@@ -209,7 +234,7 @@ class Client(asyncio.Protocol):
         if self._exchange is None or self._body is not None:
             if self._exchange:
                 self._exchange.abandon()
-                self._exchange = None
+                self._over()
             return not self._lingering and self._body is None and self._has_next()
         if not self._exchange.begun and self._exchange.head.minor:
             self.write(forward.CONTINUE)
@@ -223,7 +248,7 @@ class Client(asyncio.Protocol):
         self._door.left(self)
         if self._exchange:
             self._exchange.abandon()
-            self._exchange = None
+            self._over()
 
     def pause_writing(self) -> None:
         """By asyncio: the client does not read what it asked for."""

@@ -31,6 +31,8 @@ class Behind:
     """What it serves, by full names, aliases among them."""
     fingerprint: str = ""
     """Of all that its answers about itself depend on: settings, models' versions, aliases."""
+    preload: tuple[str, ...] = ()
+    """What its unit loads at each start."""
     stop_after: float = 600.0
     """Without a request; then its unit is stopped."""
     unload_after: float = math.inf

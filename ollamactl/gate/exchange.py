@@ -1,6 +1,7 @@
 """One request and its answer, between a client's connection and a server's."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from ollamactl.gate import forward
@@ -58,6 +59,10 @@ class Exchange:
     """It is the last of the client's connection."""
     _woken = False
     """It has waited for the server already."""
+    keep: Callable[[AnswerHead, bytes], None] | None = None
+    """Who remembers the answer, where somebody does."""
+    _told: AnswerHead | None = None
+    _heard: bytes = b""
 
     def __init__(self, client: Asker, head: RequestHead, pool: Pool, waker: Waker | None) -> None:
         self.head = head
@@ -80,7 +85,7 @@ class Exchange:
 
     def _wait(self, waker: Waker) -> None:
         self._woken = True
-        waker.wait(self)
+        waker.wait(self, f"{self.head.method.decode()} {self.head.target.partition(b'?')[0].decode(errors='replace')}")
 
     def awake(self) -> None:
         """The server listens, as far as is known."""
@@ -121,6 +126,7 @@ class Exchange:
             self._client.write(forward.CONTINUE)
         if self._kept > self._pool.limits.held_bytes:
             self._client.server_full(full=False)
+        self._pool.unanswered.add(self)
         held, self._held, self._kept = self._held, [], 0
         backend.send(held[0] if len(held) == 1 else b"".join(held))
 
@@ -140,6 +146,9 @@ class Exchange:
         """
         self._again = None
         self._begun = True
+        self._pool.settle(self)
+        if self.keep:
+            self._told = head
         self._close = self._client.last or not (
             self.head.keep and self._sent and forward.counts_itself(head, self.head)
         )
@@ -160,11 +169,20 @@ class Exchange:
             data += content
         if data:
             self._client.write(data)
+        if self._told:
+            self._remember(content, done=done)
         if done:
             backend, self._backend = self._backend, None
             if backend:
                 backend.release(sent=self._sent)
             self._client.ended(close=self._close)
+
+    def _remember(self, content: bytes, *, done: bool) -> None:
+        self._heard += content
+        if done and self.keep and self._told:
+            self.keep(self._told, self._heard)
+        if done or len(self._heard) > self._pool.limits.held_bytes:
+            self._told = None
 
     def lost(self, reason: str) -> None:
         """The server has ended the connection, or talks nonsense.
@@ -173,6 +191,7 @@ class Exchange:
         on a new connection.
         """
         backend, self._backend = self._backend, None
+        self._pool.settle(self)
         if self._begun:
             self._client.cut()
         elif self._again is not None and backend and backend.reused:
@@ -207,5 +226,5 @@ class Exchange:
             self._connecting.cancel()
             self._connecting = None
         if self._backend:
-            self._backend.abort()
+            self._pool.leave(self, self._backend, begun=self._begun)
             self._backend = None

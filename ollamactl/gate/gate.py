@@ -7,6 +7,7 @@ from ollamactl.gate.backend import Pool
 from ollamactl.gate.client import Client
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.decide import Listener
+from ollamactl.gate.server import Server
 from ollamactl.gate.waking import Waker
 
 _BACKLOG = 4096
@@ -16,12 +17,14 @@ _BACKLOG = 4096
 class Door:
     """One listener, and what lies behind it."""
 
-    def __init__(self, pool: Pool, clock: Clock, listener: Listener, waker: Waker | None = None) -> None:
+    def __init__(
+        self, pool: Pool, clock: Clock, listener: Listener, waker: Waker | None = None, server: Server | None = None
+    ) -> None:
         self.pool = pool
         self.clock = clock
         self.listener = listener
         self.waker = waker
-        self.limits = pool.limits
+        self.server = server
         self.clients: set[Client] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -40,11 +43,15 @@ class Door:
 
     async def close(self) -> None:
         """Takes no more clients, and waits until those who are being answered have been."""
+        self.shut()
+        await self._empty.wait()
+
+    def shut(self) -> None:
+        """Takes no more clients, and no more requests of those who are there."""
         if self._server:
             self._server.close()
         for client in [*self.clients]:
             client.drain()
-        await self._empty.wait()
 
     def left(self, client: Client) -> None:
         """One is gone."""

@@ -28,6 +28,10 @@ class Limits:
     """A client that takes nothing of an answer that waits for it."""
     linger_seconds: float = 5.0
     """Reading on after a last answer, so that a reset does not destroy it on its way (RFC 9112, 9.6)."""
+    idle_look_seconds: float = 0.05
+    """Between two looks at what is about to end."""
+    empty_seconds: float = 30.0
+    """Without a client and with all servers asleep, until the gate ends, too."""
     connect_seconds: float = 10.0
     """Until a server accepts a connection."""
     server_idle_seconds: float = 60.0

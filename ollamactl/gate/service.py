@@ -1,24 +1,33 @@
 """ollama-gate.service: the sockets that systemd passes, each before the server that has its name."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.facts import Layout
-from ollamactl.gate import descriptors
-from ollamactl.gate.backend import Pool
+from ollamactl.gate import control, descriptors, leaving
 from ollamactl.gate.broker import configured
 from ollamactl.gate.brokered import Broker
 from ollamactl.gate.clock import Clock
+from ollamactl.gate.config import Behind
 from ollamactl.gate.decide import Listener
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
-from ollamactl.gate.waking import Waker
-from ollamactl.model import GATE_SERVICE, LOOPBACK, unit_name
+from ollamactl.gate.memory import Memory
+from ollamactl.gate.server import Server
+from ollamactl.model import GATE_SERVICE, LOOPBACK
 
+CONTROL = "control.sock"
 _TICK = 1.0
+_LOOK_SECONDS = 10.0
+"""Between two looks: what is to be written down, has somebody started a server, is anybody there?"""
 _NOTHING_TO_DO = 78
 """EX_CONFIG (sysexits.h): the unit is not started again (RestartPreventExitStatus=)."""
 
@@ -34,31 +43,82 @@ def main() -> int:
 
 
 async def serve() -> None:
-    """Serves until SIGTERM or SIGINT; raises HostError where nothing was passed or a server's address is unknown."""
+    """Serves until SIGTERM or SIGINT, or until nobody needs it; raises HostError where it was not told for whom."""
     passed = descriptors.passed()
     if not passed:
         raise HostError("no sockets were passed: ollama-gate.service is started by its socket units")
+    gate = Gate(configured(f"{Layout().unit_dir}/{GATE_SERVICE}").values(), Limits())
+    await gate.open(passed)
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    limits, broker = Limits(), Broker()
-    clock = Clock(loop, _TICK)
-    servers = configured(f"{Layout().unit_dir}/{GATE_SERVICE}")
-    own = frozenset((socket.gethostname().lower(), *await broker.addresses()))
-    doors = []
-    for name, sockets in passed.items():
-        server = servers.get(unit_name(name))
-        if server is None:  # its socket was stopped, and is still open in a gate that goes on
-            continue
-        way = broker.way(server.unit, (LOOPBACK, server.port))
-        pool, waker = Pool(way, clock, limits), Waker(server.unit, way, broker, server.max_wait)
-        for sock in sockets:
-            listener = Listener(loopback=_is_loopback(sock), own=own)
-            doors.append(Door(pool, clock, listener, waker))
-            await doors[-1].open(sock)
-    await ended.wait()
-    await asyncio.gather(*(door.close() for door in doors))
+        loop.add_signal_handler(number, gate.go)
+    await loop.create_future()
+
+
+class Gate:
+    """All servers, and the doors before them."""
+
+    def __init__(self, told: Iterable[Behind], limits: Limits) -> None:
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._broker = Broker()
+        self._memory = Memory(Path(found) if (found := os.environ.get("STATE_DIRECTORY", "")) else None)
+        self._clock = Clock(self._loop, _TICK)
+        self._doors: list[Door] = []
+        self._empty_since = self._loop.time()
+        self._servers: dict[str, Server] = {}
+        for behind in told:
+            way = self._broker.way(behind.unit, (LOOPBACK, behind.port))
+            elsewhere = partial(self._memory.held, behind.name)
+            server = Server(behind, way, self._broker, self._clock, limits, elsewhere=elsewhere)
+            self._memory.read(behind.name, server.records)
+            self._servers[behind.name] = server
+
+    async def open(self, passed: Mapping[str, Sequence[socket.socket]]) -> None:
+        """Takes clients from these sockets, whose names are those of servers."""
+        own = frozenset((socket.gethostname().lower(), *await self._broker.addresses()))
+        for name, sockets in passed.items():
+            server = self._servers.get(name)
+            if server is None:  # its socket is about to be closed
+                continue
+            for sock in sockets:
+                listener = Listener(loopback=_is_loopback(sock), own=own)
+                self._doors.append(Door(server.pool, self._clock, listener, server.waker, server))
+                await self._doors[-1].open(sock)
+        if runtime := os.environ.get("RUNTIME_DIRECTORY", ""):
+            await control.open_at(Path(runtime) / CONTROL, self._servers.values())
+        self._looking = self._loop.create_task(self._look_on())
+
+    async def _look_on(self) -> None:
+        """Takes those that run for awake, whoever started them; ends when all sleep and nobody is there."""
+        while True:
+            awake = False
+            for server in self._servers.values():
+                with suppress(HostError, NotPermitted):
+                    awake |= await server.look()
+            self._remember()
+            now = self._loop.time()
+            if awake or any(door.clients for door in self._doors):
+                self._empty_since = now
+            elif now - self._empty_since >= self._limits.empty_seconds:
+                self.go()
+            await asyncio.sleep(min(_LOOK_SECONDS, self._limits.empty_seconds / 3))
+
+    def _remember(self) -> None:
+        for name, server in self._servers.items():
+            self._memory.write(name, server.records)
+
+    def go(self) -> None:
+        """Makes room for the next gate; answers that are under way end in a child."""
+        self._remember()
+        leaving.go(self._doors, in_child=self._stay_behind)
+
+    def _stay_behind(self) -> None:
+        self._looking.cancel()
+        self._broker.close()
+        self._memory.hold(name for name, server in self._servers.items() if server.in_flight)
+        for server in self._servers.values():
+            server.leave_alone()
 
 
 def _is_loopback(sock: socket.socket) -> bool:

@@ -1,6 +1,7 @@
 """Wakes one server for all who wait for it: once, and for nobody longer than they were promised."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from ollamactl.errors import HostError, NotPermitted
@@ -37,8 +38,13 @@ class Waiter(Protocol):
 class Waker:
     """One server's way from asleep to awake."""
 
-    def __init__(self, unit: str, dialer: Dialer, units: Units, max_wait: float) -> None:
-        """`max_wait` in seconds is for each waiter; the start itself has none, but for its unit's."""
+    def __init__(
+        self, unit: str, dialer: Dialer, units: Units, max_wait: float, told: Callable[[float], None] | None = None
+    ) -> None:
+        """`max_wait` in seconds is for each waiter; the start itself has none, but for its unit's.
+
+        `told` hears how long each start took.
+        """
         self.unit = unit
         self.is_awake = False
         """As far as is known: nobody has found it otherwise since it answered."""
@@ -47,12 +53,30 @@ class Waker:
         self._max_wait = max_wait
         self._waiting: dict[Waiter, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
+        self._told = told
+        self.why = ""
+        """What the first request was that needed the server."""
+        self.stopping: asyncio.Future[None] | None = None
+        """It is being stopped: nobody starts it before that has ended."""
 
-    def wait(self, waiter: Waiter) -> None:
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being started."""
+        return self._task is not None
+
+    def wait(self, waiter: Waiter, why: str = "") -> None:
         """Tells the waiter when the server answers; starts it if nobody does so already."""
         loop = asyncio.get_running_loop()
         self._waiting[waiter] = loop.call_later(self._max_wait, self._late, waiter)
         if self._task is None:
+            self.why = why
             self._task = loop.create_task(self._wake())
 
     def leave(self, waiter: Waiter) -> None:
@@ -70,7 +94,10 @@ class Waker:
         waiter.asleep(f"{self.unit} does not answer after {self._max_wait:g} s; see journalctl -u {self.unit}")
 
     async def _wake(self) -> None:
+        began = asyncio.get_running_loop().time()
         try:
+            if self.stopping:
+                await asyncio.shield(self.stopping)
             await self._units.start(self.unit)
             reason = await self._answers()
         except (HostError, NotPermitted) as error:
@@ -78,6 +105,8 @@ class Waker:
         finally:
             self._task = None
         self.is_awake = not reason
+        if not reason and self._told:
+            self._told(asyncio.get_running_loop().time() - began)
         waiting, self._waiting = self._waiting, {}
         for waiter, timer in waiting.items():
             timer.cancel()

@@ -69,6 +69,7 @@ def _behind(instance: Instance, fingerprint: str, need: Need | None, used: Set[s
         binary=instance.binary,
         models=names,
         fingerprint=fingerprint,
+        preload=instance.preload,
         stop_after=asked.stop_after,
         unload_after=instance.keep_alive if asked.unload_after is None else asked.unload_after,
         max_wait=asked.max_wait,

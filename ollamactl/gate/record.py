@@ -1,0 +1,106 @@
+"""What a server said of itself while it was awake, to be said in its place while it sleeps. Pure.
+
+An answer holds for a fingerprint: of the server's settings, of its models' versions, and of its program.
+"""
+
+import base64
+import json
+import re
+from typing import Any, NamedTuple
+
+from ollamactl.gate import forward
+from ollamactl.gate.message import AnswerHead, RequestHead
+
+MOST_ANSWERS = 64
+MOST_BYTES = 256 * 1024
+"""Of one answer, and of one question."""
+_VARY = (b"origin", b"access-control-request-method", b"access-control-request-headers")
+"""What an answer depends on besides method and target (gin-contrib/cors)."""
+_DATED = re.compile(rb"(?im)^date:[^\r\n]*\r\n")
+_NOTHING = b'{"models":[]}'
+
+Key = tuple[bytes, ...]
+
+
+class Recorded(NamedTuple):
+    """One answer."""
+
+    status: int
+    reason: bytes
+    lines: bytes
+    """Its fields, but for its date."""
+    length: int
+    """What Content-Length says; to HEAD, more than there is."""
+    body: bytes
+
+    def answer(self, to: RequestHead, date: str, *, close: bool) -> bytes:
+        """As it would be given now."""
+        lines = self.lines + f"Date: {date}\r\n".encode()
+        head = AnswerHead(self.status, self.reason, lines, self.length, False, True)
+        return forward.answer(head, to, close=close)[0] + (b"" if to.method == b"HEAD" else self.body)
+
+
+NOTHING_LOADED = Recorded(200, b"OK", b"Content-Type: application/json; charset=utf-8\r\n", len(_NOTHING), _NOTHING)
+"""/api/ps of a server that sleeps."""
+
+
+def key(head: RequestHead, body: bytes) -> Key:
+    """What an answer is kept by."""
+    return (head.method, head.target, *(b",".join(head.values(name)) for name in _VARY), body)
+
+
+class Records:
+    """One server's answers, the oldest of too many forgotten."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self.changed = False
+        """There is something that was not written down yet."""
+        self._answers: dict[Key, Recorded] = {}
+
+    def get(self, question: Key) -> Recorded | None:
+        """What the server said last."""
+        return self._answers.get(question)
+
+    def put(self, question: Key, head: AnswerHead, body: bytes, *, to_head: bool) -> None:
+        """Keeps a whole answer; what is an error, or long, is not kept."""
+        if head.status not in (200, 204) or len(body) > MOST_BYTES or len(question[-1]) > MOST_BYTES:
+            return
+        length = head.length if to_head and head.length is not None else len(body)
+        found = Recorded(head.status, head.reason, _DATED.sub(b"", head.lines), length, body)
+        if self._answers.get(question) == found:
+            return
+        self._answers.pop(question, None)
+        self._answers[question] = found
+        while len(self._answers) > MOST_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        self.changed = True
+
+    def dump(self) -> bytes:
+        """All of them, to be read again."""
+        rows = [[*map(_text, question), answer.status, *map(_text, answer[1:3]), answer.length, _text(answer.body)]
+                for question, answer in self._answers.items()]  # fmt: skip
+        return json.dumps({"fingerprint": self.fingerprint, "answers": rows}).encode()
+
+    def load(self, data: bytes) -> None:
+        """Those that still hold; nothing of what is no such text."""
+        try:
+            told = json.loads(data)
+            if told["fingerprint"] == self.fingerprint:
+                self._answers = dict(map(_row, told["answers"][:MOST_ANSWERS]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._answers = {}
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _row(row: list[Any]) -> tuple[Key, Recorded]:
+    *question, status, reason, lines, length, body = row
+    answer = Recorded(int(status), _bytes(reason), _bytes(lines), int(length), _bytes(body))
+    return tuple(map(_bytes, question)), answer
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
