@@ -74,3 +74,8 @@ def shown_size(size: float) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:.0f} {name}"
     return f"{size:.0f} B"
+
+
+def shown_share(done: int, total: int) -> str:
+    """How much of it, for a person: `31% of 4.7 GB`."""
+    return f"{100 * done // total if total else 0}% of {shown_size(total)}"

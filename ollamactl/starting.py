@@ -12,6 +12,7 @@ from typing import Any
 from ollamactl import interrupt
 from ollamactl.drain import Drain
 from ollamactl.errors import Problem
+from ollamactl.host import loading
 from ollamactl.model import GATE_SERVICE, Instance, gate_socket
 from ollamactl.observed import Active, UnitState
 from ollamactl.outcome import Outcome
@@ -59,7 +60,8 @@ class Starter:
         """Units that did not answer at the first look."""
         self.asked: dict[str, Future[Answers]] = {}
         self.news: deque[tuple[str, str]] = deque()
-        """What the interviewer's threads tell, by instance."""
+        """What the interviewer's threads tell, by instance: which model is being loaded."""
+        self.loads = loading.Loads()
 
     def run(self, outcome: Outcome) -> None:
         """Starts, waits and proves; adds to the outcome."""
@@ -230,7 +232,9 @@ class Starter:
             seconds = _WATCH_SECONDS if looked else first_look - time.monotonic()
             changed = {paths[path] for path in self.manager.changed(seconds, wake) if path in paths}
             while self.news:
-                self.tell(*self.news.popleft())
+                instance, words = self.news.popleft()
+                self.tell(instance, words)
+                self.loads.began(instance, words)
             while answered:
                 unit = answered.popleft()
                 pending.discard(unit)
@@ -240,6 +244,7 @@ class Starter:
                 looked, self.slow = True, pending & self.waiting.keys()
                 changed |= self.slow
             self._look(changed & pending)
+            self._tell_loads(pending)
             if time.monotonic() > self.deadline + _GRACE_SECONDS:
                 for unit in pending:
                     self.interviewer.give_up(self.asked[unit])
@@ -254,6 +259,13 @@ class Starter:
             grew = state.restarts > self.restarts.setdefault(state.name, state.restarts)
             if grew or state.active in (Active.FAILED, Active.INACTIVE) or state.crash_looping:
                 self.interviewer.give_up(self.asked[state.name])
+
+    def _tell_loads(self, units: Set[str]) -> None:
+        """How much of its model a server has read, now and then: a load may take minutes."""
+        for unit in self.waiting.keys() & units:
+            instance = self.waiting[unit].instance
+            if self.loads.due(instance) and (state := self._see([unit]).get(unit)):
+                self.loads.tell(instance, state.main_pid, self.tell)
 
     def _see(self, units: Collection[str]) -> Mapping[str, UnitState]:
         """Reads them anew; who asks a server in a namespace of its own has to know its process."""

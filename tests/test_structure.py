@@ -105,6 +105,7 @@ EDGE = {
     "host.journal",
     "host.journalwriter",
     "host.listeners",
+    "host.loading",
     "host.lock",
     "host.managererrors",
     "host.netns",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ollamactl.pulling.moment import Moment, Phase
-from ollamactl.quantity import format_duration, shown_size
+from ollamactl.quantity import format_duration, shown_share, shown_size
 
 EVERY = 10.0
 """Seconds between two lines on a layer."""
@@ -70,5 +70,4 @@ def short(digest: str) -> str:
 
 
 def _far(moment: Moment) -> str:
-    share = 100 * moment.completed // moment.total if moment.total else 0
-    return f"{share}% of {shown_size(moment.total)}"
+    return shown_share(moment.completed, moment.total)

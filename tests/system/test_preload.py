@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.lab.container import Container
+from tests.lab.container import Container, end
 from tests.lab.roots import EXTRA
 from tests.system.fleethost import SPEC, STANDIN, FleetHost, edited, unit
 from tests.system.inside import ask
@@ -124,3 +124,17 @@ def test_a_slow_load_keeps_no_start_waiting_and_a_failed_one_ends_no_server(host
     without = host.applied(edited(failing, "preload: true, ", ""))
     assert "preload llama3:latest -> none" in without.steps[0]
     assert without.proofs["slow"]["ok"]
+
+
+def test_a_load_that_takes_a_while_is_told_with_what_of_the_model_is_read() -> None:
+    with Container.boot("sid", store=True) as machine:
+        host = FleetHost(machine)
+        host.spec(edited(REAL, "models: [qwen, llama3]", "models: qwen"))
+        # It stands still for three seconds, once it has its model for an argument
+        runner = "-f 'llama-serve[r] .*--mode[l]'"
+        slow = machine.popen(f"until pkill -STOP {runner}; do :; done; sleep 3; pkill -CONT {runner}")
+        try:
+            told = machine.run(["ollamactl", "apply", SPEC, "--only", "both"]).stderr
+        finally:
+            end(slow)
+    assert re.search(r"both: answers, and loads qwen:latest: \d+% of \d.* [KM]B read", told), told
