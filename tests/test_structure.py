@@ -85,7 +85,7 @@ EDGE = {
     "doctor.places",
     "doctor.services",
     "drain",
-    *below("gate", "asking backend broker brokered client clock control descriptors dialing exchange gate"),
+    *below("gate", "admission asking backend broker brokered client clock control descriptors dialing exchange gate"),
     *below("gate", "leaving memory server waking"),
     "healing.memory",
     "healing.pulse",
