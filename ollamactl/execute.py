@@ -9,6 +9,7 @@ from ollamactl.errors import HostError, Interrupted, OllamactlError
 from ollamactl.host import runners
 from ollamactl.observed import UnitState
 from ollamactl.outcome import Outcome
+from ollamactl.planning import doors
 from ollamactl.planning.plan import ON_DISK, Plan, StepKind
 from ollamactl.protocols import FileStore, Job, ServiceManager, Tell
 from ollamactl.proving.interview import Interviewer
@@ -128,7 +129,8 @@ def _stop(plan: Plan, manager: ServiceManager, outcome: Outcome, timeout: float,
         steps = {step.subject: step for step in batch}
         for done in manager.run([Job("StopUnit", unit) for unit in steps], timeout=timeout):
             step = steps[done.unit]
-            words = "stopped" if done.ok else f"did not stop: {done.result}"
+            words = "its port is closed" if step.instance and doors.opens(step) else "stopped"
+            words = words if done.ok else f"did not stop: {done.result}"
             tell(step.instance, words if step.instance else f"{done.unit} {words}")
             (outcome.done if done.ok else outcome.failed).append(step)
     if drain.late:

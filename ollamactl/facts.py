@@ -70,6 +70,11 @@ class Layout:
     """The user's own manager instead of the system's."""
 
     @property
+    def gate_run(self) -> str:
+        """Where the gate tells how its servers are (RuntimeDirectory= of its unit)."""
+        return "/run/ollamactl-gate"
+
+    @property
     def gate_state(self) -> str:
         """What the gate remembers of servers (StateDirectory= of its unit)."""
         return f"{self.state_dir}-gate"

@@ -15,11 +15,12 @@ from ollamactl.host.unitdir import DROP_IN
 from ollamactl.model import Instance, State, address, dial_address
 from ollamactl.observed import UP, Active, UnitState
 from ollamactl.outcome import Outcome
-from ollamactl.planning import lost, precheck
+from ollamactl.planning import doors, lost, precheck
 from ollamactl.planning.dependents import with_dependents
 from ollamactl.planning.plan import ORDER, Plan, Step, StepKind
 from ollamactl.planning.reconcile import OLDER
 from ollamactl.protocols import Tell
+from ollamactl.proving.judge import asleep
 from ollamactl.spec.source import Source
 from ollamactl.units import cardchecks, serverenv
 from ollamactl.units.serverenv import Note, ServerEnvironment
@@ -51,23 +52,29 @@ def control(host: Host, verb: str, names: Collection[str], *, timeout: float, te
         starting = {step.subject for step in planned.plan.of(StepKind.WAIT)}
         steps: list[Step] = []
         idle: Counter[str] = Counter()
+        asked: list[Instance] = []
         for i in chosen(compiled.fleet, names):
             if not names and i.state is State.STOPPED and verb != "stop":
                 # `state: stopped` in the spec means: only when asked for by name.
                 idle["left stopped, as in the spec"] += 1
                 continue
-            kind = _kind(verb, planned.observed.unit(i.unit))
-            if kind:
+            unit = planned.observed.unit(i.unit)
+            kind = _kind(verb, unit)
+            asked.append(i)
+            if kind is StepKind.START and asleep(i, unit) and (verb == "restart" or not names):
+                idle["asleep until a request needs it"] += 1
+            elif kind:
                 steps.append(Step(kind=kind, subject=i.unit, cause="asked for", instance=i.name))
             else:
                 idle["already stopped" if verb == "stop" else "already running"] += 1
             if verb != "stop":
-                if kind or i.unit in starting:
+                if (steps and steps[-1].subject == i.unit) or i.unit in starting:
                     steps.append(Step(kind=StepKind.WAIT, subject=i.unit, instance=i.name, target=i))
                 steps.append(Step(kind=StepKind.VERIFY, subject=i.unit, instance=i.name, target=i))
         if taken := list(_taken(planned, {step.instance for step in steps if step.kind is StepKind.START})):
             raise NotReadyError(taken)
         servers = {instance.unit: instance for instance in compiled.fleet.instances}
+        steps = [*doors.asked(verb, asked, planned.observed), *steps]
         steps = with_dependents(steps, planned.observed.units, then=servers, now=servers)
         planned = replace(planned, plan=Plan(steps=tuple(steps)), problems=())
         applied = carry_out(host, planned, load=False, timeout=timeout, tell=tell)

@@ -1,12 +1,13 @@
 """How each server is right now: units, processes, answers, as rows for a table or JSON."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from ollamactl.compiled import Compiled, compile_installed
-from ollamactl.host import overrides, store
+from ollamactl.host import gatestate, overrides, store
+from ollamactl.host.gatestate import GateState
 from ollamactl.host.observe import PATTERN, SOCKETS, Host, running
 from ollamactl.model import Fleet, Instance, State, gate_socket
 from ollamactl.modelname import ModelName
@@ -47,6 +48,8 @@ class Row:
     """Drop-ins of an administrator."""
     older: bool = False
     """It runs with other settings than those installed: an apply was broken off, or made for others only."""
+    gate: GateState | None = None
+    """What the gate says of it; None for those that are not behind it, and where it does not run."""
     secrets: str = ""
     """The digest of its secrets; empty where it has none, or where only root may look."""
 
@@ -85,12 +88,14 @@ def read(host: Host, names: Collection[str] = ()) -> tuple[Row, ...]:
         raise nothing_installed(host)
     instances = chosen(fleet, names, besides=gone)
     proofs = {**gone, **_prove(host, fleet, instances, seen)}
+    told = gatestate.read(host.layout) if any(i.gated for i in instances) else {}
     others = overrides.read(host.manager, host.layout, [i.unit for i in instances], units)
     unknown = [Instance(name=name, port=0, models=()) for name in gone if not names or name in names]
     return tuple(
         replace(
             _row(host, i, seen.unit(i.unit), proofs.get(i.name), others.get(i.unit, ())),
             older=reconcile.runs_older(i.name, seen),
+            gate=told.get(i.name),
             secrets=_secrets(compiled, f"{host.layout.secrets}/{i.name}.env"),
         )
         for i in sorted((*instances, *unknown), key=lambda i: i.name)
@@ -169,8 +174,12 @@ def table(rows: Sequence[Row], *, now: float, verbose: bool = False, user: bool 
 
 
 def _cells(row: Row, now: float) -> tuple[str, ...]:
-    state = "asleep" if asleep(row.instance, row.unit) else row.unit.words
-    since = _ago(now - row.since) if row.since else "-"
+    state, begun = row.unit.words, row.since
+    if row.gate and row.unit.active in (Active.ACTIVE, Active.INACTIVE):
+        state, begun = row.gate.state, row.gate.since
+    if asleep(row.instance, row.unit):
+        state = "asleep"
+    since = _ago(now - begun) if begun else "-"
     if row.proof is None:
         proof = "stopped, as in the spec"
     elif not row.proof.ok:
@@ -222,6 +231,7 @@ def data(row: Row) -> dict[str, Any]:
         "loaded": [{"name": n, "size": s.size, "size_vram": s.size_vram} for n, s in row.loaded.items()],
         "gpus": None if row.instance.gpus is None else list(row.instance.gpus),
         "memory": row.memory,
+        "gate": None if row.gate is None else asdict(row.gate),
         "secrets": row.secrets or None,
         "restarts": row.unit.restarts,
         "drop_ins": [each.path for each in row.drop_ins],

@@ -42,6 +42,6 @@ def wrong(data: Any, section: str) -> list[str]:
     found = [f"{section}: {name} is not documented" for name in data.keys() - keys.keys()]
     found += [f"{section}: {name} is missing" for name, key in keys.items() if key.always and name not in data]
     for name in data.keys() & keys.keys():
-        if keys[name].kind:
+        if keys[name].kind and data[name] is not None:
             found += wrong(data[name], keys[name].kind)
     return found

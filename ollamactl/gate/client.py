@@ -5,20 +5,17 @@ import socket
 import struct
 import time
 from contextlib import suppress
-from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 from ollamactl.gate import forward
-from ollamactl.gate.backend import Pool
 from ollamactl.gate.body import NOTHING, Body, Chunked, Counted
-from ollamactl.gate.clock import NEVER, Clock
-from ollamactl.gate.decide import Listener, Refuse, Wake, decide
+from ollamactl.gate.clock import NEVER
+from ollamactl.gate.decide import Refuse, Wake, decide
+from ollamactl.gate.door import Door
 from ollamactl.gate.exchange import Exchange
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
-from ollamactl.gate.record import Recorded
-from ollamactl.gate.server import Server
+from ollamactl.gate.poll import Poll
 from ollamactl.gate.uses import polls
-from ollamactl.gate.waking import Waker
 
 _DATE = "%a, %d %b %Y %H:%M:%S GMT"
 """RFC 9110, 5.6.7; by email.utils it would cost 20 ms of the start that the first request waits for."""
@@ -26,17 +23,8 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time (socket(7))."""
 
 
-class Door(Protocol):
-    """What a client has come to."""
-
-    pool: Pool
-    clock: Clock
-    listener: Listener
-    waker: Waker | None
-    server: Server | None
-
-    def left(self, client: "Client") -> None:
-        """One is gone."""
+def _now() -> str:
+    return time.strftime(_DATE, time.gmtime())
 
 
 class Client(asyncio.Protocol):
@@ -50,6 +38,7 @@ class Client(asyncio.Protocol):
         self._body: Body | None = None  # of the request at hand, while it is not whole
         self._exchange: Exchange | None = None
         self._polled = False  # it needs no model
+        self._poll: Poll | None = None  # and its answer may be known
         self._full = False  # it does not take what we have for it
         self._half_closed = False  # it sends no more, and still listens, or is gone
         self._lingering = False
@@ -124,21 +113,28 @@ class Client(asyncio.Protocol):
         asleep = isinstance(decision, Wake)
         exchange = Exchange(self, head, self._door.pool, waker)
         if server := self._door.server:
-            polled = self._polled = polls(head)
-            if polled and body.done:
-                if asleep and (known := server.recorded(head, content)):
-                    self._repeat(known, head)
+            polled = polls(head)
+            self._poll = Poll(server, head, content) if polled and body.done else None
+            if self._poll:
+                if asleep and self._repeat(self._poll, head):
                     return
-                exchange.keep = partial(server.keep, head, content)
+                exchange.keep = self._poll.keep
+            self._polled = polled
             server.began(polled=polled)
         self._exchange = exchange
         exchange.start(content, done=body.done, wake=asleep)
 
-    def _repeat(self, known: Recorded, head: RequestHead) -> None:
-        """Says what the server has said before."""
+    def _repeat(self, poll: Poll, head: RequestHead) -> bool:
+        """Says what the server has said before, if it has."""
         close = self.last or not head.keep
-        self.write(known.answer(head, time.strftime(_DATE, time.gmtime()), close=close))
-        self.ended(close=close)
+        if data := poll.known(_now(), close=close):
+            self.write(data)
+            self.ended(close=close)
+        return bool(data)
+
+    def recall(self) -> bool:
+        """By the exchange."""
+        return bool(self._exchange and self._poll and self._repeat(self._poll, self._exchange.head))
 
     def _over(self) -> None:
         """The exchange at hand is none any more."""
@@ -191,8 +187,7 @@ class Client(asyncio.Protocol):
         self._answer(status, text, head, close=close, retry_after=retry_after)
 
     def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool, retry_after: int = 0) -> None:
-        date = time.strftime(_DATE, time.gmtime())
-        self.write(forward.refusal(status, text, date=date, to=head, close=close, retry_after=retry_after))
+        self.write(forward.refusal(status, text, date=_now(), to=head, close=close, retry_after=retry_after))
         self.ended(close=close)
 
     def _linger(self) -> None:

@@ -29,6 +29,9 @@ class Asker(Protocol):
     def ended(self, *, close: bool) -> None:
         """The answer has been sent as a whole."""
 
+    def recall(self) -> bool:
+        """Whether the server, which sleeps, need not be woken for this: its answer is known, and was given."""
+
     def refuse(self, status: int, text: str, *, close: bool, retry_after: int = 0) -> None:
         """There is none: the gate says why."""
 
@@ -135,7 +138,8 @@ class Exchange:
         self._connecting = None
         if self._waker and not self._woken:
             self._waker.slept()
-            self._wait(self._waker)
+            if not self._client.recall():
+                self._wait(self._waker)
         else:
             self._refuse(502, f"the server at {self._pool.host.decode()} cannot be reached: {reason}")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import cast
 
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.client import Client
@@ -53,8 +54,8 @@ class Door:
         for client in [*self.clients]:
             client.drain()
 
-    def left(self, client: Client) -> None:
+    def left(self, client: object) -> None:
         """One is gone."""
-        self.clients.discard(client)
+        self.clients.discard(cast(Client, client))
         if not self.clients:
             self._empty.set()

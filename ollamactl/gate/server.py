@@ -136,13 +136,19 @@ class Server:
         return f"{self.behind.fingerprint} {about.st_ino} {about.st_mtime_ns} {about.st_size}"
 
     async def look(self) -> bool:
-        """Whether it runs, whoever started it; if so it is watched from now on. Raises HostError or NotPermitted."""
-        if not self.waker.is_awake and not self.waker.busy:
-            if await self._units.active(self.behind.unit) != "active":
-                return False
+        """Whether it runs, whoever started or stopped it; watched from now on. Raises HostError or NotPermitted."""
+        if self.waker.busy or self.waker.stopping:
+            return True
+        active = await self._units.active(self.behind.unit)
+        if self.waker.busy or self.waker.stopping:
+            return True
+        if self.waker.is_awake and active in _DOWN:
+            self._since = time.time()
+            self.waker.slept()
+        elif not self.waker.is_awake and active == "active":
             self._came_up()
             self.waker.is_awake = True
-        return True
+        return self.waker.is_awake
 
     @property
     def asleep(self) -> bool:
@@ -256,6 +262,8 @@ class Server:
 
     async def now(self) -> Now:
         """How it is."""
+        with suppress(HostError, NotPermitted):
+            await self.look()
         state = self._state()
         if state == "busy":
             with suppress(OSError):

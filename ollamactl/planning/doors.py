@@ -51,6 +51,20 @@ def opens(step: Step) -> bool:
     return step.subject == GATE_SERVICE or socket_instance(step.subject) is not None
 
 
+def asked(verb: str, instances: Iterable[Instance], observed: Observed) -> Iterable[Step]:
+    """What `start`, `stop` and `restart` mean for ports that systemd holds: who is stopped is not to be woken."""
+    changed = []
+    for instance in instances:
+        unit = gate_socket(instance.name)
+        state = observed.unit(unit).active
+        kind = StepKind.STOP if verb == "stop" else StepKind.START
+        if instance.gated and state is not (Active.INACTIVE if verb == "stop" else Active.ACTIVE):
+            changed.append(Step(kind=kind, subject=unit, cause="asked for", instance=instance.name))
+    yield from changed
+    if changed and observed.unit(GATE_SERVICE).active in UP:
+        yield Step(kind=StepKind.RESTART, subject=GATE_SERVICE, cause=_cause(changed))
+
+
 def boot(fleet: Fleet) -> dict[str, Instance]:
     """The sockets that the fleet's target pulls in."""
     return {gate_socket(i.name): i for i in fleet.instances if i.gated and i.enabled and i.state is State.RUNNING}

@@ -39,6 +39,7 @@ def problems(
         *_same_store(fleet, observed),
         *displace.problems(fleet, observed),
         *_environment_files(fleet, observed),
+        *_no_gate(fleet, observed),
         *_given_up(fleet),
         *onlycheck.problems(fleet, desired, observed, only),
     )
@@ -213,6 +214,18 @@ def _environment_files(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
                 severity=Severity.WARNING,
                 message=f"{path} was changed at a time to come, so nobody can tell whether {instance.name} has it",
                 hint=f"set the clock right, then touch {path} and apply again",
+            )
+
+
+def _no_gate(fleet: Fleet, observed: Observed) -> Iterable[Problem]:
+    """A user's manager makes no network of a server's own that somebody else could be let into."""
+    for instance in fleet.instances:
+        if instance.gated and observed.facts.layout.user:
+            yield Problem(
+                path=f"instances.{instance.name}.{'on_demand' if instance.sleeps else 'network'}",
+                instance=instance.name,
+                message="your own service manager cannot keep a server behind the gate",
+                hint="remove it, or have the system run this fleet: the same command with sudo and without --user",
             )
 
 

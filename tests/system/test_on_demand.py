@@ -114,6 +114,33 @@ def test_one_that_does_not_start_is_rolled_back(host: FleetHost) -> None:
     assert chat(host, "llama3", 11434) == 200
 
 
+def test_who_is_stopped_is_not_woken_until_it_is_started(host: FleetHost) -> None:
+    chat(host, "llama3", 11434)
+    stopped = host.json("stop", "llama3")
+    assert (stopped.code, host.states("llama3"), host.listening(11434)) == (0, {"llama3": "inactive"}, False)
+    assert host.json("status", "llama3").code == 3
+    assert chat(host, "mistral", 11435) == 200
+
+    started = host.json("start", "llama3")
+    assert (started.code, started.proofs["llama3"]["ok"]) == (0, True)
+    assert chat(host, "llama3", 11434) == 200
+
+
+def test_status_tells_what_the_gate_knows(host: FleetHost) -> None:
+    chat(host, "llama3", 11434)
+
+    rows = {row["instance"]: row for row in host.json("status").envelope["data"]["instances"]}
+
+    assert (rows["llama3"]["gate"]["state"], rows["mistral"]["gate"]["state"], rows["plain"]["gate"]) == (
+        "ready",
+        "asleep",
+        None,
+    )
+    assert rows["llama3"]["gate"]["used"] > 0
+    shown = host.machine.run(["ollamactl", "status"]).stdout
+    assert [line.split()[:2] for line in shown.splitlines()[1:3]] == [["llama3", "ready"], ["mistral", "asleep"]]
+
+
 def test_it_sleeps_after_a_boot_and_wakes(host: FleetHost) -> None:
     host.machine.reboot()
     host.wait_for(lambda: host.listening(11434))

@@ -16,7 +16,7 @@ from ollamactl.cli import cli
 from ollamactl.facts import Layout
 from ollamactl.files import MARKER
 from ollamactl.host.unitdir import DROP_IN
-from ollamactl.model import HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE
+from ollamactl.model import GATE_SERVICE, GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, TARGET, TEMPLATE, gate_socket
 from ollamactl.pulling import staging
 from ollamactl.pulling import unit as pull
 from ollamactl.spec import schema, specfile
@@ -57,11 +57,12 @@ def test_the_scripts_of_the_package_know_every_place_of_the_programs() -> None:
     inside = (LAYOUT.views, LAYOUT.secrets, LAYOUT.metrics, LAYOUT.generations, LAYOUT.identity)
     names = [path.replace(LAYOUT.state_dir, "$state") for path in inside]
     for word in (
-        TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER, DROP_IN, f"dir={LAYOUT.unit_dir}\n", f"state={LAYOUT.state_dir}\n",
+        TARGET, TEMPLATE, HEAL_SERVICE, HEAL_TIMER, *GATE_UNITS, gate_socket("*"), LAYOUT.gate_state, DROP_IN,
+        f"dir={LAYOUT.unit_dir}\n", f"state={LAYOUT.state_dir}\n",
         LAYOUT.instance_state, f"/{staging.NAME}", LAYOUT.run_dir, LOCK, PULL_LOCK, *names,
     ):  # fmt: skip
         assert word in purge, word
-    for word in (TARGET, DROP_IN, LOCK, pull.UNIT, f"dir={LAYOUT.unit_dir}\n"):
+    for word in (TARGET, GATE_SERVICE, gate_socket("*"), DROP_IN, LOCK, pull.UNIT, f"dir={LAYOUT.unit_dir}\n"):
         assert word in removal, word
     pattern = f"'^{re.escape(MARKER)}'".replace("\\ ", " ").replace("\\#", "#")
     assert pattern in purge
@@ -69,7 +70,7 @@ def test_the_scripts_of_the_package_know_every_place_of_the_programs() -> None:
 
 
 def test_scripts_of_the_package_are_shell() -> None:
-    for name in ("prerm", "postrm"):
+    for name in ("postinst", "prerm", "postrm"):
         subprocess.run(["sh", "-n", DEBIAN / name], check=True)
 
 

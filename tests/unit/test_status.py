@@ -6,6 +6,7 @@ from textwrap import dedent
 import pytest
 
 from ollamactl import status
+from ollamactl.host.gatestate import GateState
 from ollamactl.model import Instance, State
 from ollamactl.observed import Active, DropIn, Heeded, Observed, PortHolder, UnitState
 from ollamactl.planning import lost
@@ -221,11 +222,17 @@ def test_json_has_plain_numbers() -> None:
         ],
         "gpus": ["GPU-5c1a"],
         "memory": 150 * MIB,
+        "gate": None,
         "secrets": None,
         "restarts": 0,
         "drop_ins": [],
         "drop_ins_pending": [],
     }
+    busy = GateState(state="busy", since=NOW - 60, in_flight=2, waiting=0, used=NOW)
+    assert status.data(replace(WELL, gate=busy))["gate"] == {
+        "state": "busy", "since": NOW - 60, "in_flight": 2, "waiting": 0, "used": NOW,
+    }  # fmt: skip
+    assert "busy" in status.table([replace(WELL, gate=busy)], now=NOW)
     assert status.data(replace(WELL, secrets="1a2b3c4d"))["secrets"] == "1a2b3c4d"
     stopped, broken = status.data(STOPPED), status.data(BROKEN)
     assert (stopped["proof"], stopped["healthy"], stopped["since"], stopped["memory"]) == (None, True, None, None)
