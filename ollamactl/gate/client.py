@@ -3,28 +3,22 @@
 import asyncio
 import socket
 import struct
-import time
 from contextlib import suppress
 from typing import cast
 
 from ollamactl.gate import forward
 from ollamactl.gate.body import NOTHING, Body, Chunked, Counted
-from ollamactl.gate.clock import NEVER
+from ollamactl.gate.clock import NEVER, date
 from ollamactl.gate.decide import Refuse, Wake, decide
 from ollamactl.gate.door import Door
 from ollamactl.gate.exchange import Exchange
+from ollamactl.gate.kernel import unread
 from ollamactl.gate.message import Malformed, RequestHead, head_end, read_request
 from ollamactl.gate.poll import Poll
 from ollamactl.gate.uses import polls
 
-_DATE = "%a, %d %b %Y %H:%M:%S GMT"
-"""RFC 9110, 5.6.7; by email.utils it would cost 20 ms of the start that the first request waits for."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time (socket(7))."""
-
-
-def _now() -> str:
-    return time.strftime(_DATE, time.gmtime())
 
 
 class Client(asyncio.Protocol):
@@ -42,6 +36,7 @@ class Client(asyncio.Protocol):
         self._full = False  # it does not take what we have for it
         self._half_closed = False  # it sends no more, and still listens, or is gone
         self._lingering = False
+        self._served = False  # it has had an answer
         self.last = False  # no other request is taken
         self.deadline = NEVER
 
@@ -127,7 +122,7 @@ class Client(asyncio.Protocol):
     def _repeat(self, poll: Poll, head: RequestHead) -> bool:
         """Says what the server has said before, if it has."""
         close = self.last or not head.keep
-        if data := poll.known(_now(), close=close):
+        if data := poll.known(date(), close=close):
             self.write(data)
             self.ended(close=close)
         return bool(data)
@@ -160,13 +155,14 @@ class Client(asyncio.Protocol):
             exchange.body(content, done=body.done)
 
     def drain(self) -> None:
-        """Ends the connection, after the answer that is under way if there is one."""
+        """Ends the connection, after the answer that it waits for; who has just connected is about to ask for one."""
         self.last = True
-        if self._exchange is None and not self._lingering:
+        if self._served and not (self._exchange or self._lingering or self._buffer or unread(self._transport)):
             self._transport.close()
 
     def ended(self, *, close: bool) -> None:
         """The answer has been sent, and the next request's turn has come."""
+        self._served = True
         self._over()
         if close or self.last or (self._half_closed and not self._has_next()):
             self._linger()
@@ -187,7 +183,7 @@ class Client(asyncio.Protocol):
         self._answer(status, text, head, close=close, retry_after=retry_after)
 
     def _answer(self, status: int, text: str, head: RequestHead | None, *, close: bool, retry_after: int = 0) -> None:
-        self.write(forward.refusal(status, text, date=_now(), to=head, close=close, retry_after=retry_after))
+        self.write(forward.refusal(status, text, date=date(), to=head, close=close, retry_after=retry_after))
         self.ended(close=close)
 
     def _linger(self) -> None:

@@ -13,6 +13,7 @@ from ollamactl.gate.waking import Waker
 
 _BACKLOG = 4096
 """Connections that the kernel accepts for us; it cuts that to net.core.somaxconn."""
+_SETTLES_SECONDS = 0.01
 
 
 class Door:
@@ -44,13 +45,21 @@ class Door:
 
     async def close(self) -> None:
         """Takes no more clients, and waits until those who are being answered have been."""
-        self.shut()
+        await self.shut()
+        self.drain()
         await self._empty.wait()
 
-    def shut(self) -> None:
-        """Takes no more clients, and no more requests of those who are there."""
+    async def shut(self) -> None:
+        """Takes no more clients, but those whom the loop has accepted already: asyncio would forget them, if its server
+        were closed before it has made their transports."""
         if self._server:
+            for sock in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(sock)
+            await asyncio.sleep(_SETTLES_SECONDS)
             self._server.close()
+
+    def drain(self) -> None:
+        """Takes no more requests of those who are there, but for what they have sent already."""
         for client in [*self.clients]:
             client.drain()
 

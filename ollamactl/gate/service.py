@@ -48,10 +48,10 @@ async def serve() -> None:
     if not passed:
         raise HostError("no sockets were passed: ollama-gate.service is started by its socket units")
     gate = Gate(configured(f"{Layout().unit_dir}/{GATE_SERVICE}").values(), Limits())
-    await gate.open(passed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gate.go)
+    await gate.open(passed)
     await loop.create_future()
 
 
@@ -66,6 +66,7 @@ class Gate:
         self._clock = Clock(self._loop, _TICK)
         self._doors: list[Door] = []
         self._empty_since = self._loop.time()
+        self._going: asyncio.Task[None] | None = None
         self._servers: dict[str, Server] = {}
         for behind in told:
             way = self._broker.way(behind.unit, (LOOPBACK, behind.port))
@@ -110,8 +111,9 @@ class Gate:
 
     def go(self) -> None:
         """Makes room for the next gate; answers that are under way end in a child."""
-        self._remember()
-        leaving.go(self._doors, in_child=self._stay_behind)
+        if self._going is None:
+            self._remember()
+            self._going = self._loop.create_task(leaving.go(self._doors, in_child=self._stay_behind))
 
     def _stay_behind(self) -> None:
         self._looking.cancel()

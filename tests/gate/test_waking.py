@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 from ollamactl.gate.limits import Limits
 from tests.gate.world import Served, Sleeping, echo, run, world
@@ -132,24 +133,30 @@ def test_a_large_upload_waits_with_its_client_and_not_in_memory() -> None:
     run(scenario())
 
 
-def test_a_gate_that_ends_finishes_what_it_has_begun() -> None:
+def test_a_gate_that_ends_finishes_what_it_has_begun_or_is_about_to_be_asked() -> None:
     go = asyncio.Event()
 
     async def serve(served: Served) -> None:
-        await served.request()
-        await go.wait()
-        await served.answer(b"ok")
+        with suppress(asyncio.IncompleteReadError):
+            while await served.request():
+                await go.wait()
+                await served.answer(b"ok")
 
     async def scenario() -> None:
         async with world(serve) as here:
-            idle, busy = await here.connect(), await here.connect(KEEP)
-            while not here.accepted:
-                await asyncio.sleep(0.01)
+            new, idle, busy = await here.connect(), await here.connect(KEEP), await here.connect(KEEP)
+            go.set()
+            await idle.until(b"\r\n\r\nok")
+            await busy.until(b"\r\n\r\nok")
+            go.clear()
+            await busy.send(KEEP)
             closing = asyncio.create_task(here.door.close())
             assert not await idle.all()
+            await new.send(KEEP)
             assert not closing.done()
             go.set()
-            assert (await busy.all()).endswith(b"Connection: close\r\n\r\nok")
+            for each in (new, busy):
+                assert (await each.all()).endswith(b"Connection: close\r\n\r\nok")
             await closing
 
     run(scenario())
