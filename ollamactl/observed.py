@@ -196,6 +196,8 @@ class Observed:
     """By unit of the fleet: drop-ins that are not ollamactl's, in the order in which systemd reads them."""
     holders: Mapping[str, PortHolder] = field(default_factory=dict)
     """By instance name: who holds its address, where that is not the instance itself."""
+    shut: frozenset[str] = frozenset()
+    """Instances behind the gate whose socket unit is up, and does not listen."""
     lacking: frozenset[str] = frozenset()
     """Addresses of the spec on which nobody can listen here: they are not this host's."""
     addresses: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ class Job:
     unit: str
     group: str = ""
     """The same for jobs, side by side, of which the first brings the others with it (plan.Step)."""
+    at_once: bool = False
+    """Those of a group are in the queue before the first of them can have ended, for systemd orders them there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from ollamactl import interrupt
+from ollamactl import interrupt, opening
 from ollamactl.drain import Drain
 from ollamactl.errors import Problem
 from ollamactl.host import loading
-from ollamactl.model import GATE_SERVICE, Instance, gate_socket
+from ollamactl.model import Instance, gate_socket
 from ollamactl.observed import Active, UnitState
 from ollamactl.outcome import Outcome
 from ollamactl.planning import doors
@@ -115,7 +115,7 @@ class Starter:
         """Whoever takes a service's place comes first, as soon as that has stopped: nobody has its port till then."""
         steps = self.plan.of(StepKind.RESTART, StepKind.START)
         leaving = {step.instance for step in self.plan.of(StepKind.DISPLACE)}
-        self._open([step for step in steps if doors.opens(step) and step.instance not in leaving], outcome)
+        self._open([step for step in steps if step.instance not in leaving], outcome)
         held = self._take_over([step for step in steps if step.instance], outcome)
         self._run([step for step in steps if step.instance not in held and not doors.opens(step)], outcome)
         self._run(self.plan.of(StepKind.RESTORE), outcome)
@@ -129,7 +129,7 @@ class Starter:
                 self._stop(batch, leaving, outcome)
                 freed = {step.instance for step in batch} - {step.instance for step in leaving.values()}
                 mine = [step for step in steps if step.instance in freed]
-                self._open([step for step in mine if doors.opens(step)], outcome)
+                self._open(mine, outcome)
                 self._run([step for step in mine if not doors.opens(step)], outcome)
         self._late(leaving, "it was not stopped", outcome)
         return held
@@ -146,20 +146,11 @@ class Starter:
             words, look = f"it did not stop: {done.result}", f"systemctl status {done.unit}"
             outcome.problems.append(Problem(message=words, path=done.unit, instance=step.instance, hint=look))
 
-    def _open(self, todo: Sequence[Step], outcome: Outcome) -> None:
-        """Opens ports: the gate is restarted first, for systemd opens them between its end and its next start alone.
-
-        A request may bring it up again before that; then once more.
-        """
-        steps = {step.subject: step for step in todo}
-        for last in (False, False, True):
-            if not steps:
-                return
-            ports = [Job("StartUnit", unit) for unit in steps if unit != GATE_SERVICE]
-            for done in self.manager.run([Job("TryRestartUnit", GATE_SERVICE), *ports], timeout=self.timeout):
-                step = steps.get(done.unit)
-                if step and (done.ok or last):
-                    self._started(done, steps.pop(done.unit), outcome)
+    def _open(self, todo: Iterable[Step], outcome: Outcome) -> None:
+        """The ports come before the servers."""
+        steps = {step.subject: step for step in todo if doors.opens(step)}
+        for done in opening.run(self.manager, steps, timeout=self.timeout):
+            self._started(done, steps[done.unit], outcome)
 
     def _door(self, instance: Instance, unit: str) -> dict[str, Any]:
         """What a proof is to know of the way that clients take."""

@@ -82,4 +82,4 @@ def _ask(queue: Queue, jobs: Sequence[Job], pending: dict[str, Job]) -> Iterator
             yield JobDone(job.unit, str(error))
             continue
         pending[path] = job
-        came = came if job.unit in came else None
+        came = came if job.unit in came or job.at_once else None

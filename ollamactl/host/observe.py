@@ -12,6 +12,7 @@ from ollamactl.files import ObservedFile
 from ollamactl.host import (
     accounts,
     addresses,
+    doors,
     envfiles,
     gguf,
     gpus,
@@ -27,7 +28,6 @@ from ollamactl.host import (
 from ollamactl.host.systemd import Manager
 from ollamactl.host.unitdir import UnitDir
 from ollamactl.model import (
-    GATE_SERVICE,
     GATE_UNITS,
     HEAL_SERVICE,
     HEAL_TIMER,
@@ -40,16 +40,14 @@ from ollamactl.model import (
     Store,
     gate_socket,
     instance_name,
-    overlap,
 )
 from ollamactl.modelname import ModelName
-from ollamactl.observed import UP, Observed, PortHolder, Running, UnitState
+from ollamactl.observed import Observed, PortHolder, Running, UnitState
 from ollamactl.planning import dependents, whose
 from ollamactl.units import pins, secretfile
 from ollamactl.units.record import installed_fleet
 
 PATTERN = "ollama@*.service"
-_DOWN = UnitState(name="")
 SOCKETS = gate_socket("*")
 
 
@@ -168,6 +166,7 @@ def observe(
     lacking = _lacking(fleet)
     names_replaced = {*besides, *(unit for instance in fleet.instances for unit in instance.replaces)}
     others = replaced.read(host.manager, host.layout.unit_dir, names_replaced)
+    ports = [*doors.loaded(host.manager, units.values()), *doors.installed(installed_fleet(files), units)]
     observed = replace(
         observed,
         units={**{name: other.state for name, other in others.items()}, **units},
@@ -176,7 +175,8 @@ def observe(
         running=running(units, by_name),
         lacking=lacking,
         addresses=addresses.own() if lacking else (),
-        holders=holders(fleet, units, installed_fleet(files)),
+        holders=holders(fleet, units, ports),
+        shut=doors.shut(fleet.instances, units),
         rivals=rivals.read(host.manager),
         foreign_drop_ins=overrides.read(host.manager, host.layout, names, units),
     )
@@ -224,27 +224,18 @@ def running(units: Mapping[str, UnitState], instances: Mapping[str, Instance]) -
     return result
 
 
-def holders(fleet: Fleet, units: Mapping[str, UnitState], installed: Fleet | None = None) -> Mapping[str, PortHolder]:
+def holders(fleet: Fleet, units: Mapping[str, UnitState], ports: Iterable[doors.Door] = ()) -> Mapping[str, PortHolder]:
     """Who listens where an instance wants to, by instance name, unless it is the instance itself."""
     sockets = listeners.read()
     result = {}
-    there = [each for each in (installed or fleet).instances if each.gated]
-    doors = [each for each in there if (units.get(gate_socket(each.name)) or _DOWN).active in UP]
+    held = list(ports)
     for instance in dependents.to_run(fleet):
         unit = units.get(instance.unit) or UnitState(name=instance.unit)
         if found := holder(sockets, instance.host, instance.port, unit):
-            found = _by_name(found, doors)
+            found = doors.named(found, held)
             if not instance.gated or found.unit != gate_socket(instance.name):
                 result[instance.name] = found
     return result
-
-
-def _by_name(found: PortHolder, doors: Iterable[Instance]) -> PortHolder:
-    """Whoever holds a port for the gate, systemd or the gate itself, as the socket unit that it belongs to."""
-    if found.pid not in (None, 1) and found.unit != GATE_SERVICE:
-        return found
-    held = (each for each in doors if each.port == found.port and overlap(each.host, found.address))
-    return next((replace(found, unit=gate_socket(each.name)) for each in held), found)
 
 
 def holder(sockets: Iterable[listeners.Listener], host: str, port: int, unit: UnitState) -> PortHolder | None:

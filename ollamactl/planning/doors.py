@@ -36,7 +36,8 @@ def steps(fleet: Fleet, observed: Observed, scope: Scope, on_disk: Iterable[Step
     broker_changed = _place(BROKER_SOCKET, observed) in written
     if observed.unit(BROKER_SOCKET).active in UP and (broker_changed or not (gated or scope.only)):
         yield Step(kind=StepKind.STOP, subject=BROKER_SOCKET, cause="it changes" if gated else _nobody(fleet))
-    if up and gated and (changed or any(_place(unit, observed) in written for unit in GATE_UNITS)):
+    held = any(holder.unit == GATE_SERVICE for holder in observed.holders.values())
+    if up and gated and (changed or held or any(_place(unit, observed) in written for unit in GATE_UNITS)):
         yield Step(kind=StepKind.RESTART, subject=GATE_SERVICE, cause=_cause(changed))
     if up and not gated and not scope.only:
         yield Step(kind=StepKind.STOP, subject=GATE_SERVICE, cause=_nobody(fleet))
@@ -99,9 +100,12 @@ def _door(instance: Instance, observed: Observed, written: dict[str, Step]) -> I
         if up:
             yield Step(kind=StepKind.STOP, subject=unit, cause="state: stopped", instance=name)
         return
-    if up and write is None:
+    shut = instance.name in observed.shut
+    if up and write is None and not shut:
         return
-    cause = write.cause if write else "it has failed" if observed.unit(unit).active is Active.FAILED else "not open"
+    failed = observed.unit(unit).active is Active.FAILED
+    why = "systemd does not listen there" if shut else "it has failed" if failed else "not open"
+    cause = write.cause if write else why
     if up:
         yield Step(kind=StepKind.STOP, subject=unit, cause=cause, instance=name)
     yield Step(kind=StepKind.START, subject=unit, cause=cause, instance=name)

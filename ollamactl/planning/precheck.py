@@ -6,6 +6,7 @@ from ollamactl.errors import Problem, Severity, listed
 from ollamactl.facts import Facts
 from ollamactl.files import File, FileKind
 from ollamactl.model import (
+    GATE_SERVICE,
     TEMPLATE,
     Egress,
     Fleet,
@@ -137,8 +138,8 @@ def ports(
         if not holder or (make_room and displace.makes_room(holder.unit, instance, observed)):
             continue
         owner = instance_name(holder.unit) or socket_instance(holder.unit)
-        moves = holder.unit in named or owner in observed.ours
-        if moves and (not only or owner in only):
+        moves = holder.unit in named or owner in observed.ours or holder.unit == GATE_SERVICE
+        if moves and (not only or owner in only or holder.unit == GATE_SERVICE):
             # A server of this fleet that moves away or leaves: the plan stops it first.
             continue
         stranger = holder.pid is not None or holder.unit or all(each.config for each in observed.running.values())

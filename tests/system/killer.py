@@ -1,10 +1,11 @@
 """Runs inside a machine: changes a fleet to and fro, and kills each change at another moment, as SIGKILL does.
 
 Usage: killer.py steps FIRST LAST, killer.py moments COUNT SEED, or with FIRST LAST EVERY: killer.py taking, where the
-apply takes the place of ollama.service, killer.py undo, where it fails and is killed on its way back, killer.py
-rollback, and killer.py destroy. The specs are /root/old.yaml, /root/new.yaml and /root/broken.yaml, or
-/root/taking.yaml. It prints a line of JSON for each kill: where it was, and what was wrong afterwards (nothing, when
-all is well). It forks from one warm process, so that a kill costs as much as its applies alone.
+apply takes the place of ollama.service, killer.py doors, where ports go to systemd and come back, killer.py undo, where
+it fails and is killed on its way back, killer.py rollback, and killer.py destroy. The specs are /root/old.yaml,
+/root/new.yaml and /root/broken.yaml, or /root/taking.yaml, or /root/awake.yaml and /root/asleep.yaml. It prints a line
+of JSON for each kill: where it was, and what was wrong afterwards (nothing, when all is well). It forks from one warm
+process, so that a kill costs as much as its applies alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import itertools
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -36,7 +36,7 @@ BROKEN = "/root/broken.yaml"
 FOREIGN = ("/etc/systemd/system/ollama@old.service.d/override.conf", "/etc/systemd/system/mine.service")
 TIMER = "ollamactl-heal.timer"
 EFFECTS = ("rename", "unlink", "rmdir", "mkdir", "symlink", "ftruncate")
-METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "EnableUnitFiles", "DisableUnitFiles")
+METHODS = ("Reload", "StartUnit", "StopUnit", "RestartUnit", "TryRestartUnit", "EnableUnitFiles", "DisableUnitFiles")
 
 
 for name in ("jinja2", "jsonschema", "yaml", "ollamactl.spec.specfile", "ollamactl.units.render"):
@@ -72,6 +72,28 @@ def taking() -> None:
         if not killed:
             return
         service("enable", "--now")
+
+
+def doors() -> None:
+    """Kills applies between a fleet whose servers hold their ports, and one where systemd holds others."""
+    for number in range(*map(int, sys.argv[2:5])):
+        apply("/root/awake.yaml")
+        shutil.copy("/root/asleep.yaml", SPEC)
+        killed = killed_at(number)
+        links = [f"ollama-gate-{name}.socket" for name in ("both", "moves")] + ["ollama@stays.service"]
+        wrong = [*converged(links), *silent(12000, 12001, 12002)]
+        print(json.dumps({"at": f"effect {number}", "killed": killed, "wrong": wrong}), flush=True)
+        if not killed:
+            return
+
+
+def silent(*ports: int) -> list[str]:
+    """The ports where no server answers."""
+    ask = ["curl", "-sS", "--fail", "--max-time", "20", "-o", "/dev/null"]
+    urls = {port: f"http://127.0.0.1:{port}/api/version" for port in ports}
+    return [
+        f"nobody answers on {port}" for port, url in urls.items() if subprocess.run([*ask, url], check=False).returncode
+    ]
 
 
 def backwards() -> None:
@@ -159,6 +181,13 @@ def dying_at(number: int, *words: str, late: bool) -> int:
 
 
 def recovered() -> list[str]:
+    """The same, for the specs that have servers looked for that hang."""
+    wrong = converged(["ollama@changed.service", "ollama@new.service", TIMER])
+    shown = subprocess.run(["systemctl", "is-active", TIMER], capture_output=True, text=True, check=False).stdout
+    return [*wrong, *([] if shown == "active\n" else ["nobody looks for servers that hang"])]
+
+
+def converged(expected: list[str]) -> list[str]:
     """What is wrong after the next apply."""
     code, envelope = told("apply", SPEC)
     wrong = [] if code == 0 else [f"the next apply ends with {code}: {envelope['problems']}"]
@@ -170,15 +199,13 @@ def recovered() -> list[str]:
         f"left behind: {path}" for top in ("/etc", "/var/lib/ollamactl") for path in Path(top).rglob(".ollamactl-*")
     ]
     shown = subprocess.run(
-        ["systemctl", "show", "--property=Id,NeedDaemonReload,ActiveState", "ollama@*", "ollama-fleet.target", TIMER],
+        ["systemctl", "show", "--property=Id,NeedDaemonReload", "ollama@*", "ollama-*", "ollamactl-*"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     if "NeedDaemonReload=yes" in shown:
         wrong.append("systemd has not read its files")
-    if not re.search(rf"Id={TIMER}\nActiveState=active", shown):
-        wrong.append("nobody looks for servers that hang")
     links = sorted(path.name for path in Path("/etc/systemd/system/ollama-fleet.target.wants").iterdir())
-    if links != ["ollama@changed.service", "ollama@new.service", TIMER]:
+    if links != expected:
         wrong.append(f"links: {links}")
     return wrong
 
@@ -246,4 +273,4 @@ def foreign() -> list[str]:
 
 
 if __name__ == "__main__":
-    {"taking": taking, "steps": main, "moments": main}.get(sys.argv[1], backwards)()
+    {"taking": taking, "doors": doors, "steps": main, "moments": main}.get(sys.argv[1], backwards)()

@@ -33,6 +33,16 @@ NEW = edited(HEAD, "defaults:", "health: {every: 1h}\ndefaults:") + (
     "  changed: {port: 12000, models: [llama3], context_length: 2048, secrets: {TOKEN: two}}\n"
     "  new: {port: 12001, models: [llama3], secrets: {TOKEN: x}}\n"
 )
+AWAKE = HEAD + (
+    "  both: {port: 12000, models: [llama3]}\n"
+    "  moves: {port: 12001, models: [llama3], on_demand: {stop_after: 10m}}\n"
+    "  stays: {port: 12002, models: [llama3], on_demand: {stop_after: 10m}}\n"
+)
+ASLEEP = HEAD + (
+    "  both: {port: 12001, models: [llama3], on_demand: {stop_after: 10m}}\n"
+    "  moves: {port: 12000, models: [llama3], context_length: 2048, on_demand: {stop_after: 10m}}\n"
+    "  stays: {port: 12002, models: [llama3]}\n"
+)
 BROKEN = edited(NEW, "{TOKEN: two}", "{TOKEN: two}, environment: {STANDIN_EXIT: '3'}, restart: {policy: never}")
 
 
@@ -42,6 +52,8 @@ def machine() -> Any:
         booted.write("/root/old.yaml", OLD)
         booted.write("/root/new.yaml", NEW)
         booted.write("/root/broken.yaml", BROKEN)
+        booted.write("/root/awake.yaml", AWAKE)
+        booted.write("/root/asleep.yaml", ASLEEP)
         booted.write(f"{UNITS}/ollama@old.service.d/override.conf", "[Service]\nNice=1\n")
         booted.write(f"{UNITS}/mine.service", "[Service]\nExecStart=/bin/true\n")
         yield booted
@@ -80,3 +92,12 @@ def test_on_the_way_back(machine: Container, what: str) -> None:
     assert [row for row in rows if row["wrong"]] == []
     assert [row["killed"] for row in rows] == [*[True] * (len(rows) - 1), False]
     assert len(rows) > 2
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 21), (21, LAST)])
+def test_while_ports_go_to_systemd_and_come_back(machine: Container, first: int, last: int) -> None:
+    rows = kills(machine, "doors", str(first), str(last), "1" if EVERY == 1 else "2")
+
+    assert [row for row in rows if row["wrong"]] == []
+    assert len(rows) > 5
+    assert [row["killed"] for row in rows] == [*[True] * (len(rows) - 1), last < LAST]
