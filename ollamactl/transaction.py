@@ -112,8 +112,8 @@ def plan_rollback(host: Host, number: int | None) -> tuple[Generation, Planned]:
         older = generation.before(past, latest) if latest and number is None else None
         first = latest and latest.origin and (number == 0 or room.owed(past, generation.BEGINNING))
         if not older and not first:
-            zero = "; before the first: ollamactl rollback 0" if latest and latest.origin else ""
-            hint = f"see the list: ollamactl history{zero}"
+            zero = "; before the first: sudo ollamactl rollback 0" if latest and latest.origin else ""
+            hint = f"to another one: sudo ollamactl rollback N; which there are: sudo ollamactl history{zero}"
             raise UsageError("there is no earlier generation to go back to", hint=hint)
         target = older or generation.BEGINNING
     compiled = compile_files(host, history.files(target) if target.number else ())

@@ -74,6 +74,13 @@ class Group(click.Group):
         """Names in the order of use."""
         return list(self.commands)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Nothing at all asks for the help; click has counted that as a mistake since 8.2."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command; a name that there is not ends with the one that was probably meant."""
         found = super().get_command(ctx, cmd_name)
