@@ -25,7 +25,8 @@ from tests.docpages import PAGES, TOP, Block
 SPECS = [block for page in PAGES for block in docpages.blocks(page) if block.language == "yaml"]
 SCRIPTS = [block for page in PAGES for block in docpages.blocks(page) if block.language == "sh"]
 SHELL = {
-    "ansible-playbook", "apt", "cd", "chmod", "curl", "eval", "ln", "mkdir", "ollama", "pipx", "python3", "rm", "tee",
+    "ansible-playbook", "apt", "cd", "chmod", "curl", "eval", "ln", "mkdir", "ollama", "pipx", "python3", "rm", "sleep",
+    "tee",
 }  # fmt: skip
 """Other programs, whose options nobody checks here; the walk-throughs run most of them."""
 

@@ -24,6 +24,10 @@ SAID = {
     "Models": ["nobody", "unused", "To be removed"],
     "One model a port, or several": ["3 of 3 servers proved", '"gpt-4o:latest"', "is on the CPU"],
     "Several GPUs": ["AMD card found"],
+    "On demand": [
+        "2 of 2 servers proved", '"done":true', '"mistral:latest"', "asleep", '"mistral:latest"', "asleep",
+        "stopped: no request for 5s",
+    ],
     "Open WebUI in Docker": ["2 of 2 servers proved", '"error"', "read-only file system"],
     "Changing a fleet that people use": [
         "context_length 8192 -> 4096", "2 of 2 servers proved", "the newer state again",
