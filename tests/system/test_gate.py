@@ -90,7 +90,7 @@ def test_a_server_that_does_not_start_is_told_with_what_to_look_at(fleet: FleetH
     fleet.machine.write(broken, "[Service]\nExecStartPre=/bin/false\nRestart=no\n")
     fleet.machine.run(["systemctl", "daemon-reload"])
     started = time.monotonic()
-    answer = fleet.machine.run(["curl", "-si", "http://localhost:11435/api/version"]).stdout
+    answer = fleet.machine.run(["curl", "-si", "-d", "{}", "http://localhost:11435/api/generate"]).stdout
     assert time.monotonic() - started < 30
     fleet.machine.run(["rm", broken])
     fleet.machine.run(["systemctl", "daemon-reload"])
