@@ -19,10 +19,8 @@ async def loaded(dialer: Dialer) -> tuple[str, ...]:
 
 
 async def unload(dialer: Dialer, model: str) -> None:
-    """Has a model leave memory, whatever a client has asked for. Raises OSError."""
-    question = {"model": model, "keep_alive": 0}
-    if await _ask(dialer, "POST", "/api/generate", question) is None:  # it only embeds
-        await _ask(dialer, "POST", "/api/embed", {**question, "input": ""})
+    """Has a model leave memory, whatever a client has asked for; also one that only embeds. Raises OSError."""
+    await _ask(dialer, "POST", "/api/generate", {"model": model, "keep_alive": 0})
 
 
 async def _ask(dialer: Dialer, method: str, path: str, content: object = None) -> Any:

@@ -133,10 +133,10 @@ class Client(asyncio.Protocol):
 
     def _over(self) -> None:
         """The exchange at hand is none any more."""
-        if self._exchange is not None:
+        if exchange := self._exchange:
             self._exchange = None
             if server := self._door.server:
-                server.over(polled=self._polled)
+                server.over(exchange.head, polled=self._polled)
 
     def _take_body(self, data: bytes) -> None:
         body, exchange = self._body, self._exchange

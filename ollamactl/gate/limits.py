@@ -30,6 +30,8 @@ class Limits:
     """Reading on after a last answer, so that a reset does not destroy it on its way (RFC 9112, 9.6)."""
     idle_look_seconds: float = 0.05
     """Between two looks at what is about to end."""
+    obeys_seconds: float = 5.0
+    """From StopUnit until a unit that still runs counts as started anew."""
     empty_seconds: float = 30.0
     """Without a client and with all servers asleep, until the gate ends, too."""
     connect_seconds: float = 10.0

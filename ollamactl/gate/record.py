@@ -14,6 +14,8 @@ from ollamactl.gate.message import AnswerHead, RequestHead
 MOST_ANSWERS = 64
 MOST_BYTES = 256 * 1024
 """Of one answer, and of one question."""
+_LASTING = frozenset((200, 204, 301, 307, 404))
+"""Statuses of what stays so until the settings change: a model that is not there, too, wakes nobody twice."""
 _VARY = (b"origin", b"access-control-request-method", b"access-control-request-headers")
 """What an answer depends on besides method and target (gin-contrib/cors)."""
 _DATED = re.compile(rb"(?im)^date:[^\r\n]*\r\n")
@@ -63,8 +65,8 @@ class Records:
         return self._answers.get(question)
 
     def put(self, question: Key, head: AnswerHead, body: bytes, *, to_head: bool) -> None:
-        """Keeps a whole answer; what is an error, or long, is not kept."""
-        if head.status not in (200, 204) or len(body) > MOST_BYTES or len(question[-1]) > MOST_BYTES:
+        """Keeps a whole answer; what is long, or an error that may pass, is not kept."""
+        if head.status not in _LASTING or len(body) > MOST_BYTES or len(question[-1]) > MOST_BYTES:
             return
         length = head.length if to_head and head.length is not None else len(body)
         found = Recorded(head.status, head.reason, _DATED.sub(b"", head.lines), length, body)
@@ -75,6 +77,11 @@ class Records:
         while len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
         self.changed = True
+
+    def clear(self) -> None:
+        """Nothing holds any longer."""
+        self.changed = bool(self._answers)
+        self._answers.clear()
 
     def dump(self) -> bytes:
         """All of them, to be read again."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ollamactl.errors import HostError, NotPermitted
-from ollamactl.gate import asking, record
+from ollamactl.gate import asking, record, waking
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.config import Behind
@@ -17,7 +17,7 @@ from ollamactl.gate.dialing import Dialer
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import AnswerHead, RequestHead
 from ollamactl.gate.record import Recorded, Records
-from ollamactl.gate.uses import asks_what_is_loaded
+from ollamactl.gate.uses import asks_what_is_loaded, changes_models
 from ollamactl.gate.waking import Waker
 from ollamactl.quantity import format_duration
 
@@ -27,17 +27,11 @@ _PRELOAD_SECONDS = 1800.0
 """So long a server may be without the models that its unit loads at its start before it counts as idle all the same."""
 
 
-class Units(Protocol):
+class Units(waking.Units, Protocol):
     """The service manager; raises HostError or NotPermitted."""
-
-    async def start(self, unit: str) -> None:
-        """Asks for a start, which is none where the unit runs."""
 
     async def stop(self, unit: str) -> None:
         """Asks for a stop."""
-
-    async def hopeless(self, unit: str) -> str:
-        """Why the unit will not come up by itself; nothing while it may."""
 
     async def active(self, unit: str) -> str:
         """systemd's word for how it is."""
@@ -95,14 +89,18 @@ class Server:
         else:
             self._using += 1
 
-    def over(self, *, polled: bool) -> None:
+    def over(self, head: RequestHead, *, polled: bool) -> None:
         """It has ended, one way or another."""
         self.in_flight -= 1
         if not polled:
+            if changes_models(head):
+                self.records.clear()
             self._using -= 1
             self._used = self._loop.time()
             self._used_at = time.time()
-            self._unloaded = False
+            if self._unloaded:
+                self._unloaded = False
+                self._watch_anew()
 
     def recorded(self, head: RequestHead, body: bytes) -> Recorded | None:
         """What it would answer, were it awake."""
@@ -158,7 +156,7 @@ class Server:
     def _woken(self, seconds: float) -> None:
         self.counts.woken(seconds)
         self._came_up()
-        self._tell(f"started for {self.waker.why}, and answers after {seconds:.1f} s", "start")
+        self.do(self._note(_NOTICE, "start", f"started for {self.waker.why}, and answers after {seconds:.1f} s"))
 
     def _came_up(self) -> None:
         self._ready = self._used = self._loop.time()
@@ -172,6 +170,12 @@ class Server:
             due = self._used + min(times) - self._loop.time()
             if due < float("inf"):
                 self._timer = self._loop.call_later(max(due, self._limits.idle_look_seconds), self._idle)
+
+    def _watch_anew(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._watch()
 
     def _idle(self) -> None:
         """The time has come to see whether it is idle."""
@@ -235,8 +239,7 @@ class Server:
                 await asyncio.sleep(self._limits.idle_look_seconds)
             await self._note(_NOTICE, event, f"stopped: {why}")
             await self._units.stop(self.behind.unit)
-            while await self._units.active(self.behind.unit) not in _DOWN:
-                await asyncio.sleep(self._limits.idle_look_seconds)
+            await self._down()
         except (HostError, NotPermitted) as error:
             self.waker.is_awake = True
             await self._note(_WARNING, event, f"was not stopped: {error}")
@@ -251,8 +254,15 @@ class Server:
         self.waker.slept()
         return True
 
-    def _tell(self, text: str, event: str) -> None:
-        self.do(self._note(_NOTICE, event, text))
+    async def _down(self) -> None:
+        """Waits until its unit is down. Raises HostError where it runs on: somebody has started it again."""
+        active_since = self._loop.time()
+        while (active := await self._units.active(self.behind.unit)) not in _DOWN:
+            if active != "active":
+                active_since = self._loop.time()
+            elif self._loop.time() - active_since > self._limits.obeys_seconds:
+                raise HostError("it runs on; somebody has started it meanwhile")
+            await asyncio.sleep(self._limits.idle_look_seconds)
 
     async def _note(self, priority: int, event: str, text: str) -> None:
         try:
@@ -287,6 +297,4 @@ class Server:
     def leave_alone(self) -> None:
         """From now on it is somebody else's to start and stop."""
         self.watched = False
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        self._watch_anew()

@@ -2,7 +2,7 @@
 
 from ollamactl.gate.message import AnswerHead, RequestHead
 from ollamactl.gate.record import MOST_ANSWERS, MOST_BYTES, Records, key
-from ollamactl.gate.uses import asks_what_is_loaded, polls
+from ollamactl.gate.uses import asks_what_is_loaded, changes_models, polls
 
 DATED = b"Content-Type: application/json\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
 NOW = "Tue, 01 Dec 2026 12:00:00 GMT"
@@ -20,11 +20,13 @@ def test_who_asks_how_things_are_needs_no_model() -> None:
     for method, target in (
         ("GET", "/"), ("HEAD", "/"), ("GET", "/api/tags"), ("GET", "/api/version?x=1"), ("GET", "/api/ps"),
         ("GET", "/v1/models"), ("GET", "/v1/models/llama3"), ("POST", "/api/show"), ("OPTIONS", "/api/chat"),
+        ("GET", "/favicon.ico"),
     ):  # fmt: skip
         assert polls(asked(method, target)), (method, target)
     for method, target in (
         ("POST", "/api/generate"), ("POST", "/api/chat"), ("POST", "/api/embed"), ("POST", "/v1/chat/completions"),
-        ("POST", "/v1/messages"), ("POST", "/api/pull"), ("DELETE", "/api/delete"), ("POST", "/"), ("GET", "/else"),
+        ("POST", "/v1/messages"), ("POST", "/api/pull"), ("DELETE", "/api/delete"), ("POST", "/"),
+        ("HEAD", "/api/blobs/sha256:1"),
     ):  # fmt: skip
         assert not polls(asked(method, target)), (method, target)
     assert asks_what_is_loaded(asked("GET", "/api/ps?x"))
@@ -62,15 +64,26 @@ def test_another_origin_or_another_model_is_another_question() -> None:
     assert key(plain, b'{"model":"a"}') != key(plain, b'{"model":"b"}')
 
 
-def test_errors_and_long_answers_are_not_kept_and_the_oldest_goes_first() -> None:
+def test_errors_that_may_pass_and_long_answers_are_not_kept_and_the_oldest_goes_first() -> None:
     records = Records("print")
-    records.put(key(asked("GET", "/a"), b""), answer(404), b"", to_head=False)
+    records.put(key(asked("GET", "/a"), b""), answer(500), b"", to_head=False)
     records.put(key(asked("GET", "/b"), b""), answer(), b"x" * (MOST_BYTES + 1), to_head=False)
     assert not records.changed
     for number in range(MOST_ANSWERS + 1):
         records.put(key(asked("GET", f"/{number}"), b""), answer(), b"", to_head=False)
     assert records.get(key(asked("GET", "/0"), b"")) is None
     assert records.get(key(asked("GET", "/1"), b"")) is not None
+
+
+def test_what_is_not_there_is_kept_until_models_change() -> None:
+    records, missing = Records("print"), asked("POST", "/api/show")
+    records.put(key(missing, b"x"), answer(404), b"{}", to_head=False)
+    assert records.get(key(missing, b"x"))
+
+    records.clear()
+
+    assert records.get(key(missing, b"x")) is None
+    assert [changes_models(asked("POST", target)) for target in ("/api/pull", "/api/chat")] == [True, False]
 
 
 def test_what_was_written_down_holds_for_the_same_fingerprint_alone() -> None:
