@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ollamactl.files import FileKind
-from ollamactl.model import GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, Instance, socket_instance
+from ollamactl.model import GATE_UNITS, HEAL_SERVICE, HEAL_TIMER, UNIT_DIR, Instance, socket_instance
 
 
 class Vendor(StrEnum):
@@ -61,7 +61,7 @@ class Manifest:
 class Layout:
     """Where things lie, as absolute paths on the running host (a `--root` is put before them at the edge only)."""
 
-    unit_dir: str = "/etc/systemd/system"
+    unit_dir: str = UNIT_DIR
     state_dir: str = "/var/lib/ollamactl"
     instance_state: str = "/var/lib/ollamactl-instances"
     run_dir: str = "/run/ollamactl"

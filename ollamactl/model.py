@@ -244,7 +244,7 @@ class Fleet:
     """Models of the spec's own -> the Modelfile that each is made by."""
 
 
-TARGET = "ollama-fleet.target"
+UNIT_DIR, TARGET = "/etc/systemd/system", "ollama-fleet.target"
 TEMPLATE = "ollama@.service"
 GATE_SERVICE = "ollama-gate.service"
 BROKER_SERVICE, BROKER_SOCKET = "ollamactl-broker.service", "ollamactl-broker.socket"

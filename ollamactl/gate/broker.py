@@ -28,8 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ollamactl.errors import HostError, NotPermitted, OllamactlError
-from ollamactl.facts import Layout
-from ollamactl.gate import config, descriptors
+from ollamactl.gate import descriptors, told
 from ollamactl.gate.config import Behind
 from ollamactl.host import addresses, journalwriter, netns
 from ollamactl.host.dbuswire import object_path
@@ -124,7 +123,7 @@ class Broker:
             servers = self._servers()
             while packet := peer.recv(LONGEST):
                 self._answer(peer, packet, servers)
-        except (HostError, NotPermitted, ValueError) as error:
+        except (HostError, NotPermitted) as error:
             _say(str(error))
         except OSError:
             pass  # it has gone
@@ -197,13 +196,13 @@ def _note(server: Behind, text: str) -> None:
     journalwriter.write(f"{server.name}: {message}", priority=int(priority), fields=fields)
 
 
-def main(unit_file: str = f"{Layout().unit_dir}/{GATE_SERVICE}") -> int:
+def main() -> int:
     """`ollamactl broker`; returns the exit status where nobody has been connected for a while."""
     passed = next(iter(descriptors.passed().values()), None)
     if not passed:
         _say("no socket was passed: ollamactl-broker.socket starts it")
         return 78
-    listener, broker = passed[0], Broker(lambda: configured(unit_file), PrivateBus())
+    listener, broker = passed[0], Broker(told.servers, PrivateBus())
     listening = select.poll()
     listening.register(listener, select.POLLIN)
     peers: set[socket.socket] = set()
@@ -221,15 +220,6 @@ def main(unit_file: str = f"{Layout().unit_dir}/{GATE_SERVICE}") -> int:
             peers.add(peer)
             start_new_thread(talk, (peer,))
     return 0
-
-
-def configured(unit_file: str) -> Mapping[str, Behind]:
-    """By unit, whom the gate is before. Raises ValueError or HostError."""
-    try:
-        with open(unit_file, encoding="utf-8") as file:  # noqa: PTH123
-            return {server.unit: server for server in config.parse(file.read()).servers}
-    except OSError as error:
-        raise HostError(f"{unit_file}: {error.strerror}") from error
 
 
 def _say(words: str) -> None:

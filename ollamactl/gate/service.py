@@ -11,9 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ollamactl.errors import HostError, NotPermitted
-from ollamactl.facts import Layout
-from ollamactl.gate import control, descriptors, leaving
-from ollamactl.gate.broker import configured
+from ollamactl.gate import control, descriptors, leaving, told
 from ollamactl.gate.brokered import Broker
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.config import Behind
@@ -22,7 +20,7 @@ from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.memory import Memory
 from ollamactl.gate.server import Server
-from ollamactl.model import GATE_SERVICE, LOOPBACK
+from ollamactl.model import LOOPBACK
 
 CONTROL = "control.sock"
 _TICK = 1.0
@@ -47,7 +45,7 @@ async def serve() -> None:
     passed = descriptors.passed()
     if not passed:
         raise HostError("no sockets were passed: ollama-gate.service is started by its socket units")
-    gate = Gate(configured(f"{Layout().unit_dir}/{GATE_SERVICE}").values(), Limits())
+    gate = Gate(told.servers().values(), Limits())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gate.go)
@@ -58,7 +56,7 @@ async def serve() -> None:
 class Gate:
     """All servers, and the doors before them."""
 
-    def __init__(self, told: Iterable[Behind], limits: Limits) -> None:
+    def __init__(self, servers: Iterable[Behind], limits: Limits) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._broker = Broker()
@@ -68,7 +66,7 @@ class Gate:
         self._empty_since = self._loop.time()
         self._going: asyncio.Task[None] | None = None
         self._servers: dict[str, Server] = {}
-        for behind in told:
+        for behind in servers:
             way = self._broker.way(behind.unit, (LOOPBACK, behind.port))
             elsewhere = partial(self._memory.held, behind.name)
             server = Server(behind, way, self._broker, self._clock, limits, elsewhere=elsewhere)
