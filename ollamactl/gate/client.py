@@ -113,7 +113,8 @@ class Client(asyncio.Protocol):
             if self._poll:
                 if asleep and self._repeat(self._poll, head):
                     return
-                exchange.keep = self._poll.keep
+                if self._poll.wanted(self._clock.now):
+                    exchange.keep = self._poll.keep
             self._polled = polled
             server.began(polled=polled)
         self._exchange = exchange

@@ -19,6 +19,10 @@ class Poll:
         found = self._server.recorded(self._head, self._body)
         return found.answer(self._head, date, close=close) if found else b""
 
+    def wanted(self, now: float) -> bool:
+        """Whether its answer is to be kept, which was not done at this reading of the clock."""
+        return self._server.records.wanted(self._head, self._body, now)
+
     def keep(self, answer: AnswerHead, content: bytes) -> None:
         """The server has answered it."""
         self._server.keep(self._head, self._body, answer, content)

@@ -59,6 +59,20 @@ class Records:
         self.changed = False
         """There is something that was not written down yet."""
         self._answers: dict[Key, Recorded] = {}
+        self._lately: set[Key] = set()
+        self._moment = 0.0
+
+    def wanted(self, head: RequestHead, body: bytes, moment: float) -> bool:
+        """Whether an answer to that is to be put here: once a moment is enough, for it costs as much as passing it."""
+        if moment != self._moment:
+            self._moment = moment
+            self._lately.clear()
+        question = (head.method, head.target, head.lines, body)
+        if question in self._lately:
+            return False
+        if len(self._lately) < MOST_ANSWERS:
+            self._lately.add(question)
+        return True
 
     def get(self, question: Key) -> Recorded | None:
         """What the server said last."""
@@ -82,6 +96,7 @@ class Records:
         """Nothing holds any longer."""
         self.changed = bool(self._answers)
         self._answers.clear()
+        self._lately.clear()
 
     def dump(self) -> bytes:
         """All of them, to be read again."""

@@ -86,6 +86,16 @@ def test_what_is_not_there_is_kept_until_models_change() -> None:
     assert [changes_models(asked("POST", target)) for target in ("/api/pull", "/api/chat")] == [True, False]
 
 
+def test_an_answer_is_wanted_once_a_moment_and_again_once_models_have_changed() -> None:
+    records, tags = Records("print"), asked("GET", "/api/tags")
+    assert [records.wanted(tags, b"", moment) for moment in (1.0, 1.0, 2.0, 2.0)] == [True, False, True, False]
+    assert records.wanted(asked("GET", "/"), b"", 2.0)
+
+    records.clear()
+
+    assert records.wanted(tags, b"", 2.0)
+
+
 def test_what_was_written_down_holds_for_the_same_fingerprint_alone() -> None:
     records, tags = Records("print"), asked("GET", "/api/tags")
     records.put(key(tags, b"x"), answer(), b"\x00\xff", to_head=False)
