@@ -86,7 +86,7 @@ EDGE = {
     "doctor.services",
     "drain",
     *below("gate", "admission asking backend broker brokered client clock control descriptors dialing door"),
-    *below("gate", "exchange gate kernel leaving memory poll server told waking"),
+    *below("gate", "exchange gate kernel leaving measured memory poll server stopping tenant told waking"),
     "healing.memory",
     "healing.pulse",
     "history",

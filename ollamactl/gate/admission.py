@@ -5,6 +5,7 @@ Nothing is asked of it while a server is awake and nobody waits for its cards.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from ollamactl.errors import HostError, NotPermitted
@@ -13,6 +14,8 @@ from ollamactl.gate.config import GateConfig
 
 _TRY_AGAIN = 1.0
 """Seconds after a server could not be stopped."""
+_SPARED = 30.0
+"""Seconds for a server that was started by somebody else, such as an apply that proves it."""
 _GIB = 1 << 30
 
 
@@ -34,6 +37,9 @@ class Occupant(Protocol):
     def hold(self, *, on: bool) -> None:
         """It is up, and new requests wait from now on; or they go on, and with them those that have waited."""
 
+    async def check(self) -> None:
+        """Says so (`Seat.down`) if somebody else has stopped it."""
+
     async def evict(self, reason: str) -> bool:
         """Stops it; says whether it is down. It may be at work after all, and stay up. Raises HostError."""
 
@@ -47,7 +53,7 @@ class Seat:
         self.phase = Phase.ASLEEP
         self._admission = admission
         self._occupant = occupant
-        self._ready = 0.0
+        self._ready = self._spared = 0.0
         self._held = False
         self._entering: asyncio.Event | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -56,12 +62,23 @@ class Seat:
         """Returns once it may start, which may be never: who no longer wants to cancels it."""
         if self.phase in (Phase.STARTING, Phase.UP):
             return
-        self._entering = asyncio.Event()
+        await self._admission.check(self)
+        place = self._entering = asyncio.Event()
         try:
             self._admission.look()
-            await self._entering.wait()
+            await place.wait()
+        except asyncio.CancelledError:
+            if place.is_set():
+                self.down()
+            raise
         finally:
-            self._entering = None
+            if self._entering is place:
+                self._entering = None
+
+    async def check(self) -> None:
+        """By the admission: others need its place, if it still has one."""
+        with suppress(HostError, NotPermitted):
+            await self._occupant.check()
 
     def enters(self) -> None:
         """By the admission."""
@@ -69,11 +86,12 @@ class Seat:
         if self._entering:
             self._entering.set()
 
-    def up(self) -> None:
-        """It answers, whoever has started it."""
+    def up(self, *, found: bool = False) -> None:
+        """It answers; `found` is one that somebody else has started, and may just be looking at."""
         if self.phase is not Phase.UP:
             self.phase = Phase.UP
             self._ready = asyncio.get_running_loop().time()
+            self._spared = self._ready + _SPARED if found else 0.0
             self._admission.look()
 
     def stopping(self) -> None:
@@ -88,8 +106,19 @@ class Seat:
             self._admission.look()
 
     def changed(self) -> None:
-        """The first has come who waits for it, or the last has gone; or it has answered its last request."""
+        """The first has come who waits for it, or the last has gone."""
         self._admission.look()
+
+    def idle(self) -> None:
+        """It has answered its last request."""
+        if self._admission.wanted:
+            self._admission.look()
+
+    def lacking(self) -> str:
+        """What its start has waited for; nothing where that is not memory."""
+        if self._held:
+            return f"{self.name} makes room for others, and has not come up again"
+        return "" if self.phase in (Phase.STARTING, Phase.UP) else self._admission.lacking(self)
 
     def hold(self, *, on: bool) -> None:
         """By the admission, of one that is up."""
@@ -126,6 +155,7 @@ class Seat:
             busy=self._occupant.busy,
             used=self._occupant.used,
             ready=self._ready,
+            spared=self._spared,
         )
 
 
@@ -153,6 +183,17 @@ class Admission:
         needs = self._needs.get(name)
         return self._seats.setdefault(name, Seat(self, name, needs, occupant)) if needs else None
 
+    def close(self) -> None:
+        """Another gate decides from now on."""
+        self._seats.clear()
+        self.look()
+
+    async def check(self, seat: Seat) -> None:
+        """Whether those still run who have what a server needs."""
+        for each in [*self._seats.values()]:
+            if each is not seat and each.phase is Phase.UP and each.needs.keys() & seat.needs.keys():
+                await each.check()
+
     def later(self, seconds: float) -> None:
         """Looks again then."""
         if self._timer:
@@ -175,33 +216,41 @@ class Admission:
     def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         servers = [seat.now() for seat in self._seats.values()]
-        self.wanted = any(each.waits_since < NEVER and each.phase in (Phase.ASLEEP, Phase.STOPPING) for each in servers)
+        self.wanted = self._crowded() or any(
+            each.waits_since < NEVER and each.phase in (Phase.ASLEEP, Phase.STOPPING) for each in servers
+        )
         verdict = decide(self._cards, servers, now, self._terms)
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if verdict.again < NEVER:
-            self.later(verdict.again - now)
+        if self.wanted:  # in good time even for what nobody tells us of: answers that a gate of before still brings
+            self.later(min(verdict.again - now, _TRY_AGAIN))
         for name in verdict.start:
             self._seats[name].enters()
         for name in verdict.stop:
-            self._seats[name].leaves(f"to make room for {self._first(servers, self._seats[name])}")
+            self._seats[name].leaves(self._reason(servers, self._seats[name]))
         for name, seat in self._seats.items():
             if seat.phase is Phase.UP:
                 seat.hold(on=name in verdict.held)
 
-    @staticmethod
-    def _first(servers: Iterable[Server], seat: Seat) -> str:
-        """Who has waited longest for one of its cards."""
-        waiting = (each for each in servers if each.name != seat.name and each.needs.keys() & seat.needs.keys())
-        return min(waiting, key=lambda each: (each.waits_since, each.name)).name
+    def _crowded(self) -> bool:
+        """Whether a card has more on it than it has room for."""
+        there = [seat.needs for seat in self._seats.values() if seat.phase is not Phase.ASLEEP]
+        return any(sum(needs.get(card, 0) for needs in there) > size for card, size in self._cards.items())
 
-    def lacking(self, name: str) -> str:
-        """What a server waits for in vain; nothing where it is not memory."""
-        seat = self._seats.get(name)
-        if seat is None or seat.phase in (Phase.STARTING, Phase.UP):
-            return ""
+    @staticmethod
+    def _reason(servers: Iterable[Server], seat: Seat) -> str:
+        """Who has waited longest for one of its cards."""
+        others = (each for each in servers if each.name != seat.name and each.needs.keys() & seat.needs.keys())
+        waiting = [each for each in others if each.waits_since < NEVER]
+        if waiting:
+            return f"to make room for {min(waiting, key=lambda each: (each.waits_since, each.name)).name}"
+        return "more servers run on its card than fit, and others are at work"
+
+    def lacking(self, seat: Seat) -> str:
+        """What a server waits for."""
         others = (each for each in self._seats.values() if each.phase is not Phase.ASLEEP and each is not seat)
         there = sorted(each.name for each in others if each.needs.keys() & seat.needs.keys())
         needs = " and ".join(f"{size / _GIB:.1f}G of card {card}" for card, size in seat.needs.items())
-        return f"{name} needs {needs}, and {', '.join(there) or 'nobody'} has it"
+        held = f"held by {', '.join(there)}" if there else "promised to others"
+        return f"{seat.name} needs {needs}, {held}: it has not had its turn"

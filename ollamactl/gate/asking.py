@@ -18,6 +18,14 @@ async def loaded(dialer: Dialer) -> tuple[str, ...]:
     return tuple(str(row["name"]) for row in rows or () if isinstance(row, dict) and "name" in row)
 
 
+async def sizes(dialer: Dialer) -> list[tuple[int, int]]:
+    """Of each model in memory its bytes, and those of them that are on cards. Raises OSError."""
+    told = await _ask(dialer, "GET", "/api/ps")
+    rows = told.get("models") if isinstance(told, dict) else None
+    found = ((row.get("size"), row.get("size_vram", 0)) for row in rows or () if isinstance(row, dict))
+    return [(size, on_cards) for size, on_cards in found if isinstance(size, int) and isinstance(on_cards, int)]
+
+
 async def unload(dialer: Dialer, model: str) -> None:
     """Has a model leave memory, whatever a client has asked for; also one that only embeds. Raises OSError."""
     await _ask(dialer, "POST", "/api/generate", {"model": model, "keep_alive": 0})

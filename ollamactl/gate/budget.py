@@ -5,6 +5,9 @@ those that are idle first, the least recently used before all; then those at wor
 takes no new request once its turn is over, and is stopped when it has answered what it had. So nobody waits for longer
 than the turns and the last answers of those before. Whoever comes later is started at once only where that takes
 nothing from those who wait already.
+
+A card may be overfull, for anybody may start a unit. That is let be until one of the servers on it is at work; then
+others go, as if it had waited.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +44,8 @@ class Server:
     """When it was last."""
     ready: float = 0.0
     """When it came up: its turn has begun."""
+    spared: float = 0.0
+    """Until when it is not stopped in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +104,13 @@ def decide(cards: Mapping[str, int], servers: Sequence[Server], now: float, term
         key=lambda each: (each.waits_since, each.name),
     )
     there = sorted((each for each in servers if each.phase in (Phase.STARTING, Phase.UP)), key=_loss)
-    spare = Room(left)  # what nobody will need, at any time until the last of those who wait has come up
     start, leave = [], []
+    crowded = {card: 0 for card in _worked_on(there, now - terms.pause) if left[card] < 0}
+    for other in _chosen(crowded, left, there):
+        there.remove(other)
+        _add(left, other.needs, 1)
+        leave += [other] if other.phase is Phase.UP else []
+    spare = Room(left)  # what nobody will need, at any time until the last of those who wait has come up
     for each in waiting:
         if each.phase is Phase.ASLEEP and _fits(each.needs, free) and _fits(each.needs, spare):
             start.append(each.name)
@@ -118,11 +128,16 @@ def decide(cards: Mapping[str, int], servers: Sequence[Server], now: float, term
     return _verdict(tuple(start), leave, now, terms)
 
 
+def _worked_on(there: Iterable[Server], since: float) -> set[str]:
+    """The cards of those at work; who asks one by one is not between two requests, either."""
+    return {card for each in there if each.busy or each.used > since for card in each.needs}
+
+
 def _verdict(start: tuple[str, ...], leave: Iterable[Server], now: float, terms: Terms) -> Verdict:
     stop, held, again = [], [], NEVER
     for each in leave:
         over = each.ready + terms.turn
-        due = over if each.busy else min(over, each.used + terms.pause)
+        due = max(each.spared, over if each.busy else min(over, each.used + terms.pause))
         if now < due:
             again = min(again, due)
         elif each.busy:

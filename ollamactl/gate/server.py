@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from ollamactl.errors import HostError, NotPermitted
-from ollamactl.gate import asking, record, waking
+from ollamactl.gate import asking, record
 from ollamactl.gate.backend import Pool
 from ollamactl.gate.clock import Clock
 from ollamactl.gate.config import Behind
@@ -17,27 +17,15 @@ from ollamactl.gate.dialing import Dialer
 from ollamactl.gate.limits import Limits
 from ollamactl.gate.message import AnswerHead, RequestHead
 from ollamactl.gate.record import Recorded, Records
+from ollamactl.gate.stopping import DOWN, Units, until_down
+from ollamactl.gate.tenant import Tenant
 from ollamactl.gate.uses import asks_what_is_loaded, changes_models
 from ollamactl.gate.waking import Waker
 from ollamactl.quantity import format_duration
 
-_DOWN = ("inactive", "failed")
 _NOTICE, _WARNING = 5, 4
 _PRELOAD_SECONDS = 1800.0
 """So long a server may be without the models that its unit loads at its start before it counts as idle all the same."""
-
-
-class Units(waking.Units, Protocol):
-    """The service manager; raises HostError or NotPermitted."""
-
-    async def stop(self, unit: str) -> None:
-        """Asks for a stop."""
-
-    async def active(self, unit: str) -> str:
-        """systemd's word for how it is."""
-
-    async def note(self, unit: str, priority: int, event: str, text: str) -> None:
-        """An entry of the journal, among the unit's own."""
 
 
 def _nobody() -> bool:
@@ -65,18 +53,20 @@ class Server:
         self.records = Records(self._fingerprint())
         self.in_flight = 0
         self._using = 0  # of them those that need it
-        self._dialer = dialer
-        self._units = units
+        self.dialer = dialer
+        self.units = units
         self._limits = limits
-        self._elsewhere = elsewhere
+        self.elsewhere = elsewhere
         self._loop = asyncio.get_running_loop()
-        self._used = self._loop.time()
+        self.used = self._loop.time()
         self._used_at: float | None = None
-        self._ready = self._used
+        self._ready = self.used
         self._since = time.time()
         self._unloaded = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.tenant: Tenant | None = None
+        """Who it is to those that share its cards; None where nobody does."""
         self.watched = True
         """Whether it is ours to stop; a gate that only brings answers to their end stops nobody."""
 
@@ -96,11 +86,13 @@ class Server:
             if changes_models(head):
                 self.records.clear()
             self._using -= 1
-            self._used = self._loop.time()
+            self.used = self._loop.time()
             self._used_at = time.time()
             if self._unloaded:
                 self._unloaded = False
                 self._watch_anew()
+        if self.tenant:
+            self.tenant.served()
 
     def recorded(self, head: RequestHead, body: bytes) -> Recorded | None:
         """What it would answer, were it awake."""
@@ -135,17 +127,19 @@ class Server:
 
     async def look(self) -> bool:
         """Whether it runs, whoever started or stopped it; watched from now on. Raises HostError or NotPermitted."""
-        if self.waker.busy or self.waker.stopping:
+        if self.waker.busy or self.waker.stays():
             return True
-        active = await self._units.active(self.behind.unit)
-        if self.waker.busy or self.waker.stopping:
+        active = await self.units.active(self.behind.unit)
+        if self.waker.busy or self.waker.stays():
             return True
-        if self.waker.is_awake and active in _DOWN:
+        if self.waker.is_awake and active in DOWN:
             self._since = time.time()
             self.waker.slept()
         elif not self.waker.is_awake and active == "active":
             self._came_up()
             self.waker.is_awake = True
+            if self.waker.seat:
+                self.waker.seat.up(found=True)
         return self.waker.is_awake
 
     @property
@@ -159,7 +153,7 @@ class Server:
         self.do(self._note(_NOTICE, "start", f"started for {self.waker.why}, and answers after {seconds:.1f} s"))
 
     def _came_up(self) -> None:
-        self._ready = self._used = self._loop.time()
+        self._ready = self.used = self._loop.time()
         self._since = time.time()
         self._unloaded = False
         self._watch()
@@ -167,7 +161,7 @@ class Server:
     def _watch(self) -> None:
         if self.watched and self._timer is None:
             times = [self.behind.stop_after] if self._unloaded else [self.behind.stop_after, self.behind.unload_after]
-            due = self._used + min(times) - self._loop.time()
+            due = self.used + min(times) - self._loop.time()
             if due < float("inf"):
                 self._timer = self._loop.call_later(max(due, self._limits.idle_look_seconds), self._idle)
 
@@ -182,9 +176,9 @@ class Server:
         self._timer = None
         if not self.waker.is_awake or not self.watched:
             return
-        for_seconds = self._loop.time() - self._used
-        if self._using or self._elsewhere():
-            self._used = self._loop.time()
+        for_seconds = self._loop.time() - self.used
+        if self._using or self.elsewhere():
+            self.used = self._loop.time()
         elif for_seconds >= self.behind.stop_after:
             self.do(self._stop_idle())
             return
@@ -201,11 +195,11 @@ class Server:
 
     async def _unload(self) -> None:
         try:
-            models = await asking.loaded(self._dialer)
+            models = await asking.loaded(self.dialer)
             for model in models:
                 if self._using:
                     return
-                await asking.unload(self._dialer, model)
+                await asking.unload(self.dialer, model)
         except OSError:
             return  # it ends, or hangs: whoever asks it next will see
         if models:
@@ -213,16 +207,21 @@ class Server:
             words = f"{', '.join(models)} left memory: no request for {format_duration(self.behind.unload_after)}"
             await self._note(_NOTICE, "unload", words)
 
+    async def preloads(self) -> bool:
+        """Whether its unit still loads what is to be there from the start."""
+        if not self.behind.preload or self._loop.time() - self._ready >= _PRELOAD_SECONDS:
+            return False
+        try:
+            there = await asking.loaded(self.dialer)
+        except OSError:
+            there = ()
+        return not {*self.behind.preload} <= {*there}
+
     async def _stop_idle(self) -> None:
-        if self.behind.preload and self._loop.time() - self._ready < _PRELOAD_SECONDS:
-            try:
-                there = await asking.loaded(self._dialer)
-            except OSError:
-                there = ()
-            if not {*self.behind.preload} <= {*there}:
-                self._used = self._loop.time()
-                self._watch()
-                return
+        if await self.preloads():
+            self.used = self._loop.time()
+            self._watch()
+            return
         if self._using:
             self._watch()
             return
@@ -230,43 +229,37 @@ class Server:
 
     async def stop(self, why: str, event: str = "stop") -> bool:
         """Stops it when its answers have ended, and tells whether; whoever comes meanwhile waits for its next start."""
-        self.waker.is_awake = False
         down = self._loop.create_future()
-        self.waker.stopping = down
+        self.waker.stops(down)
+        seat = self.waker.seat
+        if seat:
+            seat.stopping()
         self._since = time.time()
         try:
             while self.in_flight > len(self.waker):
                 await asyncio.sleep(self._limits.idle_look_seconds)
             await self._note(_NOTICE, event, f"stopped: {why}")
-            await self._units.stop(self.behind.unit)
-            await self._down()
+            await self.units.stop(self.behind.unit)
+            await until_down(self.units, self.behind.unit, self._limits)
         except (HostError, NotPermitted) as error:
             self.waker.is_awake = True
             await self._note(_WARNING, event, f"was not stopped: {error}")
-            self._used = self._loop.time()
+            self.used = self._loop.time()
             self._watch()
+            if seat:
+                seat.up()
             return False
         finally:
             self.waker.stopping = None
             down.set_result(None)
-        self.counts.stops += 1
+        self.counts.stops += event == "stop"
         self._since = time.time()
-        self.waker.slept()
+        self.waker.slept(stopped=True)
         return True
-
-    async def _down(self) -> None:
-        """Waits until its unit is down. Raises HostError where it runs on: somebody has started it again."""
-        active_since = self._loop.time()
-        while (active := await self._units.active(self.behind.unit)) not in _DOWN:
-            if active != "active":
-                active_since = self._loop.time()
-            elif self._loop.time() - active_since > self._limits.obeys_seconds:
-                raise HostError("it runs on; somebody has started it meanwhile")
-            await asyncio.sleep(self._limits.idle_look_seconds)
 
     async def _note(self, priority: int, event: str, text: str) -> None:
         try:
-            await self._units.note(self.behind.unit, priority, event, text)
+            await self.units.note(self.behind.unit, priority, event, text)
         except (HostError, NotPermitted):
             return  # the journal is not what it is for
 
@@ -277,7 +270,7 @@ class Server:
         state = self._state()
         if state == "busy":
             with suppress(OSError):
-                state = "busy" if await asking.loaded(self._dialer) else "loading"
+                state = "busy" if await asking.loaded(self.dialer) else "loading"
         return Now(
             name=self.behind.name,
             state=state,
@@ -288,7 +281,7 @@ class Server:
         )
 
     def _state(self) -> str:
-        if self.waker.stopping:
+        if self.waker.stays():
             return "draining"
         if self.waker.is_awake:
             return "busy" if self._using else "ready"

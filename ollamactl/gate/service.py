@@ -5,21 +5,24 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from ollamactl.errors import HostError, NotPermitted
 from ollamactl.gate import control, descriptors, leaving, told
+from ollamactl.gate.admission import Admission
 from ollamactl.gate.brokered import Broker
 from ollamactl.gate.clock import Clock
-from ollamactl.gate.config import Behind
+from ollamactl.gate.config import GateConfig
 from ollamactl.gate.decide import Listener
 from ollamactl.gate.gate import Door
 from ollamactl.gate.limits import Limits
+from ollamactl.gate.measured import Measured
 from ollamactl.gate.memory import Memory
 from ollamactl.gate.server import Server
+from ollamactl.gate.tenant import Tenant
 from ollamactl.model import LOOPBACK
 
 CONTROL = "control.sock"
@@ -45,7 +48,7 @@ async def serve() -> None:
     passed = descriptors.passed()
     if not passed:
         raise HostError("no sockets were passed: ollama-gate.service is started by its socket units")
-    gate = Gate(told.servers().values(), Limits())
+    gate = Gate(told.configuration(), Limits())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gate.go)
@@ -56,21 +59,26 @@ async def serve() -> None:
 class Gate:
     """All servers, and the doors before them."""
 
-    def __init__(self, servers: Iterable[Behind], limits: Limits) -> None:
+    def __init__(self, config: GateConfig, limits: Limits) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._broker = Broker()
-        self._memory = Memory(Path(found) if (found := os.environ.get("STATE_DIRECTORY", "")) else None)
+        folder = Path(found) if (found := os.environ.get("STATE_DIRECTORY", "")) else None
+        self._memory, measured = Memory(folder), Measured(folder)
+        self._admission = admission = Admission(config, known=measured.needs(config.servers, config.cards))
         self._clock = Clock(self._loop, _TICK)
         self._doors: list[Door] = []
         self._empty_since = self._loop.time()
         self._going: asyncio.Task[None] | None = None
         self._servers: dict[str, Server] = {}
-        for behind in servers:
+        for behind in config.servers:
             way = self._broker.way(behind.unit, (LOOPBACK, behind.port))
             elsewhere = partial(self._memory.held, behind.name)
             server = Server(behind, way, self._broker, self._clock, limits, elsewhere=elsewhere)
             self._memory.read(behind.name, server.records)
+            tenant = Tenant(server, measured)
+            if seat := admission.seat(behind.name, tenant):
+                server.tenant, server.waker.seat = tenant, seat
             self._servers[behind.name] = server
 
     async def open(self, passed: Mapping[str, Sequence[socket.socket]]) -> None:
@@ -117,8 +125,11 @@ class Gate:
         self._looking.cancel()
         self._broker.close()
         self._memory.hold(name for name, server in self._servers.items() if server.in_flight)
+        self._admission.close()
         for server in self._servers.values():
             server.leave_alone()
+            server.tenant = None
+            server.waker.disband()
 
 
 def _is_loopback(sock: socket.socket) -> bool:

@@ -19,7 +19,7 @@ PATIENCE = 20.0
 """Seconds after which something that has not happened never will."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Wire:
     """One end of a connection."""
 
@@ -138,6 +138,10 @@ class Sleeping:
     async def hopeless(self, unit: str) -> str:
         """By the waker."""
         return self.failure
+
+    async def active(self, unit: str) -> str:
+        """By the waker."""
+        return "active" if self._server else "inactive"
 
     async def stop(self) -> None:
         """Listens no longer."""

@@ -124,6 +124,9 @@ class Fake:
         if not on:
             self.serve(well=True)
 
+    async def check(self) -> None:
+        await asyncio.sleep(0)
+
     async def evict(self, reason: str) -> bool:
         assert not self.in_flight
         if self.stays:
@@ -135,7 +138,7 @@ class Fake:
         self.up = self.held = False
         await asyncio.sleep(STEP)
         self.free()
-        if self.waiting:
+        if self.waiting and self.task is None:
             self.task = asyncio.create_task(self.wake())
         return True
 

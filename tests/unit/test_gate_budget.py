@@ -97,6 +97,17 @@ def test_who_fits_beside_each_in_turn_does_not_wait_for_any_of_them() -> None:
     assert judged(busy, *queue, waits("larger", 3)).start == ()
 
 
+def test_an_overfull_card_is_let_be_until_one_on_it_is_at_work() -> None:
+    new, old = up("new", 6, used=NOW - 20), up("old", 6, used=NOW - 30)
+    assert judged(new, old) == Verdict()
+    assert judged(replace(old, busy=True), new) == Verdict(stop=("new",))
+    assert judged(replace(old, busy=True, ready=1.0), replace(new, busy=True)) == Verdict(held=frozenset({"new"}))
+    other_card = server("c", {"1": 6}, Phase.UP, busy=True)
+    assert judged(new, old, other_card, cards={"0": 10, "1": 10}) == Verdict()
+    both = judged(replace(old, busy=True), new, waits("w", 6))
+    assert both == Verdict(stop=("new",), held=frozenset({"old"}))
+
+
 def test_one_that_is_held_goes_to_the_end_once_it_is_down() -> None:
     held = up("a", 8, used=NOW, waits_since=NOW - 3, ready=LONG_AGO)
     assert judged(held, waits("b", 8, NOW - 5), waits("c", 8, NOW - 1)) == Verdict(stop=("a",))
