@@ -40,9 +40,9 @@ class Try:
     op: str
     given: dict[str, Any]
 
-    def at(self, fleet: FleetHost) -> str:
-        """What came of it: the name of an error, or nothing where it was let."""
-        return attempt(fleet, HOSTILE, self.op, **self.given).errno
+    def at(self, fleet: FleetHost, port: int = HOSTILE) -> str:
+        """What came of it: the name of an error, or nothing where it was let; `port` is the hostile server's."""
+        return attempt(fleet, port, self.op, **self.given).errno
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def each(op: str, key: str, *values: object, **fixed: object) -> tuple[Try, ...]
     return tuple(do(op, **fixed, **{key: value}) for value in values)
 
 
-def results(fleet: FleetHost, ways: Sequence[Way]) -> list[tuple[Way, list[str]]]:
+def results(fleet: FleetHost, ways: Sequence[Way], port: int = HOSTILE) -> list[tuple[Way, list[str]]]:
     """What came of the tries of each way; an empty word is: it was let."""
     tries = [one for way in ways for one in way.tries]
     with ThreadPoolExecutor(8) as pool:
-        found = iter(pool.map(lambda one: one.at(fleet), tries))
+        found = iter(pool.map(lambda one: one.at(fleet, port), tries))
         return [(way, [next(found) for _ in way.tries]) for way in ways]
