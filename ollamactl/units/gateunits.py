@@ -32,6 +32,7 @@ def service(fleet: Fleet, facts: Facts, files: Iterable[File]) -> Mapping[str, o
         "target": TARGET,
         "program": unitfile.escape_exec_path(facts.program),
         "at_home": facts.program.startswith(_HOMES),
+        "at_roots_home": facts.program.startswith("/root/"),
         "program_folder": unitfile.escape_bind(_folder(facts.program)),
         "gate": GATE_SERVICE,
         "broker": BROKER_SERVICE,

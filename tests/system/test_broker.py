@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab.binaries import SOURCE_IN_CONTAINER
+from tests.lab.container import Container
+from tests.lab.roots import SUITES
 from tests.system.fleethost import FleetHost, unit
 from tests.system.inside import ask, fleet_of
 
@@ -23,16 +26,16 @@ except OSError as error:
     print(type(error).__name__)
 """
 
-fleet = fleet_of(
-    """
+FLEET = """
     version: 1
     defaults: {gpus: none, binary: /usr/local/bin/ollama-standin}
     instances:
       llama3: {port: 11434, on_demand: {stop_after: 1h}}
       mistral: {port: 11435, network: private}
       plain: {port: 11436, models: [llama3]}
-    """
-)
+"""
+
+fleet = fleet_of(FLEET)
 
 
 def version(fleet: FleetHost, port: int) -> int:
@@ -122,6 +125,17 @@ def test_when_the_gate_ends_the_broker_does_too_and_keeps_no_network(fleet: Flee
     fleet.machine.run(["systemctl", "stop", GATE])
     fleet.wait_for(lambda: fleet.show(BROKER, "ActiveState")["ActiveState"] == "inactive")
     assert version(fleet, 11434) == 200
+
+
+@pytest.mark.parametrize("place", ["/root/src", "/home/ada/my src"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_gate_without_rights_runs_from_a_checkout_where_users_live(suite: str, place: str) -> None:
+    with Container.boot(suite, store=True) as machine:
+        spec = FleetHost(machine).spec(FLEET)
+        parts = " ".join(f"{SOURCE_IN_CONTAINER}/{name}" for name in ("ollamactl", "templates", "ollamactl.sh"))
+        machine.run(f"useradd -m ada; mkdir -p '{place}' && cp -r {parts} '{place}' && chown -R root: '{place}'")
+        machine.run([f"{place}/ollamactl.sh", "apply", spec])
+        assert version(FleetHost(machine), 11434) == 200
 
 
 def test_all_of_it_goes_with_the_last_server_behind_the_gate(fleet: FleetHost) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from ollamactl.facts import Facts
-from ollamactl.model import HEAL_SERVICE, TARGET, Fleet, Hardening
+from ollamactl.model import (
+    BROKER_SERVICE,
+    GATE_SERVICE,
+    GATE_UNITS,
+    HEAL_SERVICE,
+    TARGET,
+    Fleet,
+    Hardening,
+    gate_socket,
+)
 from ollamactl.units.render import render
 from tests.unit.render_cases import CASES
 
@@ -38,7 +47,9 @@ def install(folder: Path, fleet: Fleet, facts: Facts, version: int) -> list[str]
             path = folder / file.path.removeprefix(f"{facts.layout.unit_dir}/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.data)
-    return [*(instance.unit for instance in fleet.instances), TARGET, *([HEAL_SERVICE] if fleet.health else [])]
+    doors = [unit for each in fleet.instances if each.gated for unit in (gate_socket(each.name), *GATE_UNITS)]
+    units = [*(instance.unit for instance in fleet.instances), TARGET, *dict.fromkeys(doors)]
+    return units + [HEAL_SERVICE] * bool(fleet.health)
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +87,12 @@ def test_each_level_is_more_exposed_than_the_one_before(analyze: str, version: i
 def test_the_service_that_heals_is_little_exposed(analyze: str, version: int, tmp_path: Path) -> None:
     install(tmp_path, *CASES["health"], version)
     assert exposure(HEAL_SERVICE, analyze, tmp_path) <= 1.7
+
+
+def test_who_reads_http_is_hardly_exposed_and_who_helps_it_little(analyze: str, version: int, tmp_path: Path) -> None:
+    install(tmp_path, *CASES["gate"], version)
+    assert exposure(GATE_SERVICE, analyze, tmp_path) <= 0.5
+    assert exposure(BROKER_SERVICE, analyze, tmp_path) <= 2.0
 
 
 def exposure(unit: str, analyze: str, folder: Path) -> float:
