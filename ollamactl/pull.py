@@ -64,6 +64,7 @@ def pull(
         try:
             asked = [(name.short, _url(name, fleet)) for name in names if name.short not in own]
             with serve(asked) as api:
+                tell("", "asking registries how large the models are")
                 offers = api.offers()
                 offer.check(offers.values(), lacks=place.lacks, free=place.free(), where=place.beside, watch=watch)
 

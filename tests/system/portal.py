@@ -95,7 +95,7 @@ class Proxy(Passing):
 
     def _lets(self) -> bool:
         with (ORDERS.parent / "proxied").open("a") as log:
-            log.write(f"{self.command} {self.path}\n")
+            log.write(f"{self.command} {self.path} {self.headers.get('Proxy-Authorization', '')}\n")
         if status := orders().get("refuse"):
             self.answer(int(status), b"not you", {"Proxy-Authenticate": "Basic"})
         return not status

@@ -11,6 +11,7 @@ import pytest
 from tests.lab import models
 from tests.lab.container import Container, end
 from tests.system.fleethost import STORE, FleetHost, edited, unit
+from tests.system.lora import adapter
 
 FLEET = """
     version: 1
@@ -96,6 +97,25 @@ def test_a_model_of_ones_own_is_made_served_and_made_again_when_what_it_is_made_
     wrong = host.apply(edited(FLEET, "port: 11435", "port: 11436"))
     assert (wrong.code, wrong.changed) == (1, False)
     assert wrong.errors[0].endswith("/etc/ollamactl/terse.Modelfile: line 5: there is no parameter 'moon'")
+
+
+def test_an_adapter_is_part_of_a_model_and_its_room_is_told_before(host: FleetHost) -> None:
+    host.machine.write("/etc/ollamactl/terse.Modelfile", "FROM /run/ggufs/2.gguf\nADAPTER lora.gguf\n")
+    host.machine.path("/etc/ollamactl/lora.gguf").write_bytes(adapter())
+    spec = edited(FLEET, "      own/file:v1: {modelfile: /etc/ollamactl/file.Modelfile}\n", "")
+    spec = edited(spec, '      file: {port: 11435, models: ["own/file:v1"]}\n', "")
+
+    plan, ran = host.plan(spec), host.applied()
+
+    (note,) = [note for note in plan.notes if note.startswith("terse:latest takes ")]
+    (size,) = [row["size"] for row in plan.envelope["data"]["steps"] if row["step"] == "create"]
+    files = host.machine.run("cat /run/ggufs/2.gguf /etc/ollamactl/lora.gguf | wc -c").stdout
+    assert (size, "are free" in note) == (int(files), True)
+    assert ran.steps[0] == "create terse:latest: made by /etc/ollamactl/terse.Modelfile"
+    assert "ADAPTER" in ask(host, 11434, "show", model="terse")["modelfile"]
+    assert ask(host, 11434, "generate", model="terse", prompt="x", options={"num_predict": 2})["done"]
+    host.machine.path("/etc/ollamactl/lora.gguf").write_bytes(adapter(0.02))
+    assert host.applied().steps[0] == "create terse:latest: /etc/ollamactl/lora.gguf changed"
 
 
 def test_another_user_cannot_speak_to_the_server_that_makes_it(host: FleetHost) -> None:

@@ -175,6 +175,34 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(there: Depo
     assert ran.hints == ["make room: df -h /mnt/small/models"]
 
 
+def test_a_disk_that_fills_up_meanwhile_is_told_and_the_pull_goes_on_when_there_is_room(there: Depot) -> None:
+    model = there.heavy("crowded", SIZE)
+    there.machine.run("mkdir -p /mnt/crowded; mount -t tmpfs -o size=90M tmpfs /mnt/crowded; mkdir /mnt/crowded/models")
+    there.spec(edited(FLEET, "    pull:", "    ollama: {models: /mnt/crowded/models}\n    pull:"))
+    process = begun(there, model)
+    there.machine.run("head -c 90M /dev/zero >/mnt/crowded/other 2>/dev/null", check=False)
+    there.order()
+
+    ran = there.finished(process)
+
+    assert (ran.code, ran.changed, gone(there)) == (1, False, True)
+    assert (ran.errors, "make room" in ran.hints[0]) == ([f": the disk is full: {model} does not fit"], True)
+    assert there.machine.run("find /mnt/crowded/models/blobs /mnt/crowded/models/manifests -type f").stdout == ""
+    there.machine.run("rm /mnt/crowded/other")
+    again = there.json("pull", model)
+    assert (again.code, again.changed) == (0, True)
+
+
+def test_a_model_that_fails_keeps_no_other_from_coming(there: Depot) -> None:
+    there.spec(FLEET)
+    model, missing = there.heavy("other", 1_000_000), f"{REGISTRY}/library/none:latest"
+
+    ran = there.json("pull", missing, model)
+
+    assert (ran.code, ran.changed, len(ran.errors)) == (1, True, 1)
+    assert [(row["model"], row["ok"]) for row in ran.envelope["data"]["models"]] == [(missing, False), (model, True)]
+
+
 def test_what_a_registry_breaks_off_is_fetched_from_there_on(there: Depot) -> None:
     there.spec(FLEET)
     model = there.heavy("cut", SIZE)

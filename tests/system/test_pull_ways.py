@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
 
-from tests.system.depot import Depot, depot
+from tests.lab.container import end
+from tests.system.depot import UNIT, Depot, depot
 from tests.system.test_pull import gone, left
 
 SPEC = """
@@ -53,7 +55,26 @@ def test_a_model_comes_through_a_proxy_and_by_an_authority_of_ones_own(
     assert (ran.code, ran.changed) == (0, True), ran.errors
     told = json.loads(ran.stderr.splitlines()[0])
     assert (told["phase"], told["total"] // 10) == ("size", SIZE // 10), "sizes are asked for the same way"
-    assert {line.partition("/library")[0] for line in there.proxied()} == proxied
+    assert {line.partition("/library")[0].strip() for line in there.proxied()} == proxied
+
+
+def test_a_password_for_the_proxy_is_a_secret(there: Depot) -> None:
+    there.heavy("secret", SIZE)
+    spec = SPEC.format(variables="")
+    there.spec(spec.replace("environment: {}", "secrets: {HTTP_PROXY: 'http://me:hush@127.0.0.1:5005'}"))
+    there.proxied()
+    there.machine.run("install -o nobody /dev/null /tmp/seen")
+    watch = f"while :; do systemctl show --all {UNIT}; ps -Ao args; sleep .05; done >/tmp/seen"
+    watcher = there.machine.popen(watch, user="nobody")
+    try:
+        ran = there.json("pull", f"{ODD}/secret")
+    finally:
+        end(watcher)
+    seen = there.machine.run("cat /tmp/seen").stdout
+
+    assert (ran.code, ran.changed) == (0, True), ran.errors
+    assert {line.split(" ", 2)[2] for line in there.proxied()} == {"Basic " + b64encode(b"me:hush").decode()}
+    assert ("MainPID=" in seen, "hush" in seen) == (True, False)
 
 
 FAILURES = [

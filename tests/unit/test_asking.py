@@ -34,6 +34,10 @@ class Registry(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path == "/token":
             self._say(200, json.dumps({"token": query if self.headers["Authorization"] else ""}).encode())
+        elif path.endswith("/moved"):
+            self._say(307, b"", {"Location": f"http://{self.headers['Host']}/v2/mine/led"})
+        elif path.endswith("/led"):
+            self._say(403 if "Authorization" in self.headers else 200, MANIFEST)
         elif path.endswith("/there") or "scope=pull" in self.headers.get("Authorization", ""):
             self._say(200, MANIFEST)
         elif path.endswith("/private"):
@@ -85,10 +89,12 @@ def test_a_token_is_asked_for_with_the_key_but_of_no_other_host(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ollama").mkdir()
     (tmp_path / asking._KEY).write_text(KEY)
-    mine, others = told(capsys, ("m", f"{registry}/v2/mine/private"), ("n", f"{registry}/v2/others/private"))
+    asked = ("m", f"{registry}/v2/mine/private"), ("n", f"{registry}/v2/others/private")
+    mine, others = told(capsys, *asked)
 
     assert mine["blobs"] == [["sha256:a", 7], ["sha256:c", 3]]
     assert others["error"] == "ValueError: the realm is another host's"
+    assert asking._get(f"{registry}/v2/mine/moved", {"Authorization": "Bearer x"}) == MANIFEST
 
 
 def test_it_signs_as_ed25519_does(tmp_path: Path) -> None:

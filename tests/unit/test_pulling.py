@@ -161,6 +161,7 @@ def test_a_log_gets_the_ends_of_a_layer_and_now_and_then_a_line_between() -> Non
 
     meter = Meter()
     lines = [
+        meter.line(Moment(model="m", phase=Phase.SIZE, total=4_700_000_000), 0),
         meter.line(Moment(model="m", phase=Phase.ASKING), 0),
         meter.line(Moment(model="m", phase=Phase.ASKING), 0.1),
         at(10**8, 1),
@@ -171,6 +172,7 @@ def test_a_log_gets_the_ends_of_a_layer_and_now_and_then_a_line_between() -> Non
         meter.line(Moment(model="m", phase=Phase.DONE, total=4_700_000_000), 23),
     ]
     assert lines == [
+        "m: 4.7 GB to come",
         "m: asking the registry",
         "",
         f"m: {'a' * 12}: 10% of 1.0 GB",
