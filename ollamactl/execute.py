@@ -91,18 +91,20 @@ def _lay_out(
     writes = plan.of(StepKind.WRITE)
     if writes:
         tell("", f"writing {len(writes)} file{'s' if len(writes) > 1 else ''}")
-        with interrupt.unbroken():
-            files.write_all([step.file for step in writes if step.file])
-            outcome.done += writes
     try:
-        _stop(plan, manager, outcome, timeout, tell, drain)
-    except Interrupted:
         if writes:
+            with interrupt.unbroken():
+                files.write_all([step.file for step in writes if step.file])
+                outcome.done += writes
+        _stop(plan, manager, outcome, timeout, tell, drain)
+        with interrupt.unbroken():
+            _link(plan, files, manager, outcome, tell)
+    except Interrupted:
+        done = {step.kind for step in outcome.done}
+        if StepKind.WRITE in done and StepKind.RELOAD not in done:
             with interrupt.unbroken():
                 manager.reload()
         raise
-    with interrupt.unbroken():
-        _link(plan, files, manager, outcome, tell)
 
 
 def _link(plan: Plan, files: FileStore, manager: ServiceManager, outcome: Outcome, tell: Tell) -> None:

@@ -68,7 +68,9 @@ def test_real_models_are_in_memory_whoever_started_their_servers(suite: str) -> 
         machine.run(["kill", "-KILL", str(host.pid("both"))])
         host.wait_for(lambda: loaded(host, "both") == WANTED["both"])
         machine.reboot()
-        assert host.json("verify", "--timeout", "60s").code == 0
+        host.wait_for(lambda: set(host.states(*PORTS).values()) == {"active"})
+        ran = host.json("verify", "--timeout", "60s")
+        assert ran.code == 0, {name: ran.failed_checks(name) for name in ran.proofs}
         host.wait_for(lambda: all_loaded(host))
 
         ask(host, 11435, "POST", "/api/generate", {"model": "mistral", "keep_alive": 0})

@@ -1,11 +1,15 @@
 """A plan carried out, on a manager that writes down what it is asked and real servers to be proved."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from ollamactl import interrupt
 from ollamactl.errors import NotPermitted
 from ollamactl.execute import lay_out_offline
+from ollamactl.files import File
 from ollamactl.model import Instance
 from ollamactl.observed import Active, UnitState
 from ollamactl.planning.plan import Plan, Step, StepKind
@@ -150,3 +154,19 @@ def test_an_image_that_is_full_is_told(lab: Lab) -> None:
     outcome = lay_out_offline(Plan(steps=OFFLINE), files=lab.files)
     assert (outcome.ok, outcome.complete, outcome.changed) == (False, False, True)
     assert [problem.message for problem in outcome.problems] == ["the disk is full"]
+
+
+def test_a_signal_while_files_are_written_ends_it_when_systemd_has_read_them() -> None:
+    lab = Lab()
+    write_all = lab.files.write_all
+
+    def interrupted(files: Sequence[File]) -> None:
+        write_all(files)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    lab.files.write_all = interrupted  # type: ignore[method-assign]
+    with interrupt.heard():
+        outcome = lab.execute(write("/a"), step(StepKind.STOP, "x.service"), step(StepKind.RELOAD, "systemd"))
+
+    assert outcome.interrupted
+    assert lab.diary.lines == ["write /a", "reload"]
